@@ -1,0 +1,57 @@
+# The server without training and without torch. `./run image` builds the target cpu, `./run image gpu` the other.
+ARG PYTHON=3.11-slim-bookworm
+
+FROM python:${PYTHON} AS wheel
+WORKDIR /source
+COPY pyproject.toml LICENSE README.md ./
+COPY proto proto
+COPY models models
+COPY service service
+RUN pip wheel --no-deps --wheel-dir /wheels .
+
+# The dependencies apart from the code, which changes more often. jieba comes as source, but needs no compiler.
+FROM python:${PYTHON} AS dependencies
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PATH=/opt/tianzi/bin:$PATH
+RUN python -m venv /opt/tianzi
+WORKDIR /requirements
+COPY pyproject.toml .
+RUN python -c "import pathlib, tomllib; \
+project = tomllib.loads(pathlib.Path('pyproject.toml').read_text())['project']; \
+groups = {'base': project['dependencies'], **project['optional-dependencies']}; \
+[pathlib.Path(name).write_text('\n'.join(group)) for name, group in groups.items()]" \
+    && pip install --use-pep517 -r base
+
+FROM dependencies AS build-cpu
+RUN pip install -r cpu
+COPY --from=wheel /wheels /wheels
+RUN pip install --no-deps /wheels/*.whl
+
+FROM dependencies AS build-gpu
+RUN pip install -r gpu
+COPY --from=wheel /wheels /wheels
+RUN pip install --no-deps /wheels/*.whl
+
+FROM python:${PYTHON} AS runtime
+LABEL org.opencontainers.image.title="tianzi" \
+      org.opencontainers.image.description="Recognises a Chinese character, fills the blank in a text, over gRPC" \
+      org.opencontainers.image.licenses="Apache-2.0"
+# Without a HOST the server listens on the loopback address alone, which nobody outside the container reaches.
+ENV PATH=/opt/tianzi/bin:$PATH \
+    ORT_DISABLE_TELEMETRY=1 \
+    PYTHONUNBUFFERED=1 \
+    TIANZI_HOST=0.0.0.0
+USER 10001:10001
+WORKDIR /tmp
+EXPOSE 50051
+STOPSIGNAL SIGTERM
+HEALTHCHECK --start-period=30s --interval=10s --timeout=5s CMD ["tianzi", "health"]
+ENTRYPOINT ["tianzi"]
+CMD ["serve"]
+
+FROM runtime AS gpu
+ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
+COPY --from=build-gpu /opt/tianzi /opt/tianzi
+
+# Last: what a build without --target makes.
+FROM runtime AS cpu
+COPY --from=build-cpu /opt/tianzi /opt/tianzi

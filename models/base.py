@@ -1,0 +1,68 @@
+"""Model: the triple preprocess → run → postprocess that the service batches in its middle."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+from models.bundle import Bundle
+from models.runtime import Session
+
+Request = TypeVar("Request")
+Item = TypeVar("Item")
+Output = TypeVar("Output")
+Answer = TypeVar("Answer")
+
+
+class Model(ABC, Generic[Request, Item, Output, Answer]):
+    """A bundle with the code that turns requests into its tensors and its tensors into answers.
+
+    preprocess and postprocess are pure and thread-safe; run is called by one thread at a time and
+    gives each item the result that it would get alone.
+    """
+
+    name: str
+    """Folder under the bundle root: "ocr" or "cloze"."""
+    contract: int
+    """Raised when preprocessing or postprocessing changes meaning; a bundle names the one it needs."""
+
+    def __init__(self, bundle: Bundle, session: Session) -> None:
+        self.bundle = bundle
+        self.session = session
+
+    @property
+    @abstractmethod
+    def vocabulary_size(self) -> int:
+        """How many characters or words can be answered."""
+
+    @abstractmethod
+    def preprocess(self, request: Request) -> Item:
+        """Checks a request and turns it into what the network reads.
+
+        Raises:
+            InvalidInput: the request breaks a rule; the message names field, value and limit.
+        """
+
+    @abstractmethod
+    def run(self, items: Sequence[Item]) -> list[Output]:
+        """Runs the network once over the items, in order.
+
+        Raises:
+            InferenceError: the network failed or gave NaN.
+        """
+
+    @abstractmethod
+    def postprocess(self, item: Item, output: Output) -> Answer:
+        """Turns one item's output into an answer with confidences in [0, 1]."""
+
+    @abstractmethod
+    def request_from_json(self, data: dict[str, Any]) -> Request:
+        """Reads a request as golden.json and JSONL files hold it."""
+
+    @abstractmethod
+    def answer_to_json(self, answer: Answer) -> dict[str, Any]:
+        """Writes an answer as golden.json and score's output hold it."""
+
+    def answer(self, request: Request) -> Answer:
+        """The whole way for one request, as golden replay, evaluation and scripts take it."""
+        item = self.preprocess(request)
+        return self.postprocess(item, self.run([item])[0])

@@ -1,0 +1,1 @@
+"""Cloze: document with blanks → words → probabilities over candidates → answers."""

@@ -1,0 +1,1 @@
+"""Single-character recognition: image → crop → probabilities → characters."""

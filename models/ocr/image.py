@@ -1,0 +1,138 @@
+"""Image bytes → grey → crop. The one preprocessing function of training and serving."""
+
+import io
+import warnings
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from models.errors import InvalidInput
+from models.ocr.types import GrayArray
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+# Ink is looked for at this size at most.
+WORK_SIDE_PX = 192
+# Grey levels between ink and ground under which a picture counts as blank.
+MIN_CONTRAST = 8
+# White rim that keeps strokes off the crop's edge.
+RIM_PX = 2
+
+# Sizes are checked from the header, before a pixel is decoded; Pillow's own limit stays as the second guard.
+warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+
+
+def decode_image(data: bytes, max_side_px: int) -> GrayArray:
+    """Decodes the first frame to grey, EXIF rotation applied, transparency laid on a ground unlike the ink.
+
+    Raises:
+        InvalidInput: no image, a format outside FORMATS, damaged, or a side over max_side_px.
+    """
+    if not data:
+        raise InvalidInput("image", "empty, must be an encoded image")
+    try:
+        image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+        check_size(image.width, image.height, max_side_px)
+        # A JPEG is decoded at the reduced size that is looked at anyway.
+        image.draft("L", (2 * WORK_SIDE_PX, 2 * WORK_SIDE_PX))
+        image.load()
+        return _to_gray(ImageOps.exif_transpose(image))
+    except InvalidInput:
+        raise
+    except UnidentifiedImageError:
+        raise InvalidInput("image", f"not an image in one of the formats {', '.join(FORMATS)}") from None
+    except Image.DecompressionBombError:
+        raise InvalidInput("image", f"too many pixels, at most {max_side_px} × {max_side_px}") from None
+    except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, … on damaged files
+        raise InvalidInput("image", f"damaged, cannot be decoded ({type(error).__name__})") from error
+
+
+def check_size(width: int, height: int, max_side_px: int) -> None:
+    """Raises InvalidInput unless both sides are 1 to max_side_px."""
+    if not (1 <= width <= max_side_px and 1 <= height <= max_side_px):
+        raise InvalidInput("image", f"{width} × {height} px, at most {max_side_px} × {max_side_px}")
+
+
+def normalize_crop(gray: GrayArray, crop_px: int) -> GrayArray:
+    """Grey picture → (crop_px, crop_px) uint8: dark ink on white, cut to the ink, centred, aspect kept.
+
+    The margin around a character, its size, its polarity and its contrast do not change the crop. A picture
+    without contrast gives a white crop.
+    """
+    # Blocks are averaged so that the longer side is at most WORK_SIDE_PX: a large picture only costs more.
+    factor = -(-max(gray.shape) // WORK_SIDE_PX)
+    small = gray if factor == 1 else np.asarray(Image.fromarray(gray).reduce(factor))
+    levels = _ink_and_ground(small)
+    crop = np.full((crop_px, crop_px), 255, np.uint8)
+    if levels is None:
+        return crop
+    ink, ground = levels
+    # The darkest and lightest tenth are cut off, so that paper texture turns white and ink black.
+    scale = 255.0 / (0.8 * (ground - ink))
+    stretched = np.clip((small - (ink + 0.1 * (ground - ink))) * scale, 0, 255).astype(np.uint8)
+    y0, x0, y1, x1 = _ink_box(stretched < 128)
+    if factor > 1 and (max(y1 - y0, x1 - x0) + 4) * factor <= 0.7 * max(gray.shape):
+        # A small character on a large sheet: once more, on its part of the sheet at full resolution.
+        top, left = max(0, (y0 - 2) * factor), max(0, (x0 - 2) * factor)
+        return normalize_crop(gray[top : (y1 + 2) * factor, left : (x1 + 2) * factor], crop_px)
+    height, width = y1 - y0, x1 - x0
+    zoom = (crop_px - 2 * RIM_PX) / max(height, width)
+    size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
+    cut = Image.fromarray(stretched[y0:y1, x0:x1]).resize(size, Image.Resampling.BILINEAR)
+    top, left = (crop_px - size[1]) // 2, (crop_px - size[0]) // 2
+    crop[top : top + size[1], left : left + size[0]] = np.asarray(cut)
+    return crop
+
+
+def _to_gray(image: Image.Image) -> GrayArray:
+    if image.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I"):
+        # 16 bits a pixel: convert("L") would clip at 255 instead of scaling.
+        return (np.clip(np.asarray(image).astype(np.int64), 0, 65535) >> 8).astype(np.uint8)
+    if image.mode == "F":
+        values = np.nan_to_num(np.asarray(image, dtype=np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+        span = float(np.ptp(values)) or 1.0
+        return np.asarray((values - values.min()) * (255.0 / span), dtype=np.uint8)
+    if "A" in image.mode or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        gray = np.asarray(rgba.convert("L"), dtype=np.float64)
+        alpha = np.asarray(rgba.getchannel("A"), dtype=np.float64) / 255.0
+        # White ink on a transparent ground would vanish on white.
+        light_ink = alpha.sum() > 0 and float((gray * alpha).sum() / alpha.sum()) > 127
+        see_through = float((alpha < 0.5).mean()) > 0.05
+        ground = 0.0 if light_ink and see_through else 255.0
+        return (gray * alpha + ground * (1.0 - alpha)).round().astype(np.uint8)
+    return np.asarray(image.convert("L"))
+
+
+def _ink_and_ground(gray: GrayArray) -> tuple[float, float] | None:
+    """Mean grey level of the ink and of the ground, or None without contrast. Otsu's two classes (1979)."""
+    histogram = np.bincount(gray.ravel(), minlength=256).astype(np.float64)
+    count = histogram.cumsum()
+    total = (histogram * np.arange(256)).cumsum()
+    below, above = count[:-1], count[-1] - count[:-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = below * above * (total[:-1] / below - (total[-1] - total[:-1]) / above) ** 2
+    threshold = int(np.nanargmax(np.nan_to_num(between)))
+    if below[threshold] == 0 or above[threshold] == 0:
+        return None
+    dark, light = total[threshold] / below[threshold], (total[-1] - total[threshold]) / above[threshold]
+    if light - dark < MIN_CONTRAST:
+        return None
+    is_dark = gray <= threshold
+    share = below[threshold] / count[-1]
+    if 0.45 <= share <= 0.6:
+        # Near half and half (bold strokes, tight crops) the rim decides: it is ground more often than not.
+        rim = np.concatenate([is_dark[0], is_dark[-1], is_dark[:, 0], is_dark[:, -1]])
+        share = rim.mean()
+    return (dark, light) if share <= 0.5 else (light, dark)
+
+
+def _ink_box(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """(y0, x0, y1, x1) of the ink. Specks (under three of the nine pixels around) do not stretch it."""
+    padded = np.pad(mask.astype(np.uint8), 1)
+    rows = padded[:-2] + padded[1:-1] + padded[2:]
+    neighbours = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
+    solid = mask & (neighbours >= 3)
+    if not solid.any():
+        solid = mask if mask.any() else np.ones_like(mask)
+    ys, xs = np.flatnonzero(solid.any(axis=1)), np.flatnonzero(solid.any(axis=0))
+    return int(ys[0]), int(xs[0]), int(ys[-1]) + 1, int(xs[-1]) + 1

@@ -1,0 +1,83 @@
+"""OcrModel: encoded image or grey pixels → crop → probabilities → characters."""
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from models.base import Model
+from models.bundle import Bundle
+from models.errors import InferenceError, InvalidInput
+from models.ocr.image import check_size, decode_image, normalize_crop
+from models.ocr.types import DEFAULT_TOP_K, Candidate, GrayArray, OcrAnswer, OcrItem, OcrOutput, OcrRequest
+from models.runtime import Session
+
+
+class OcrModel(Model[OcrRequest, OcrItem, OcrOutput, OcrAnswer]):
+    """Recognises one character.
+
+    The graph takes crops (N, 1, H, W) uint8 and gives ids (N, k) int64 and probs (N, k) float32, best first, and
+    nothing (N,) float32, the probability that there is no single character; probs and nothing share one softmax.
+    """
+
+    name = "ocr"
+    contract = 1
+
+    def __init__(self, bundle: Bundle, session: Session) -> None:
+        super().__init__(bundle, session)
+        # A line a class: the character that is answered, then the other forms that the class stands for.
+        self.charset = [line[0] for line in bundle.text("charset.txt").splitlines()]
+        facts = bundle.facts
+        self.crop_px = int(facts["crop_px"])
+        self.max_top_k = int(facts["max_top_k"])
+        self.max_side_px = int(facts["max_side_px"])
+        self.rejection_threshold = float(facts["rejection_threshold"])
+
+    @property
+    def vocabulary_size(self) -> int:
+        """How many classes can be answered."""
+        return len(self.charset)
+
+    def preprocess(self, request: OcrRequest) -> OcrItem:
+        """Decodes, crops to the ink; see Model.preprocess."""
+        if not 1 <= request.top_k <= self.max_top_k:
+            raise InvalidInput("top_k", f"{request.top_k}, must be 1 to {self.max_top_k}")
+        return OcrItem(normalize_crop(self._gray(request.image), self.crop_px), request.top_k)
+
+    def run(self, items: Sequence[OcrItem]) -> list[OcrOutput]:
+        """One pass over the crops; see Model.run."""
+        crops = np.stack([item.crop for item in items])[:, None]  # (N, 1, H, W)
+        out = self.session.run({"crops": crops})
+        ids, probs, nothing = out["ids"], out["probs"], out["nothing"]
+        if not (np.isfinite(probs).all() and np.isfinite(nothing).all()):
+            raise InferenceError("ocr: the network gave NaN")
+        return [OcrOutput(ids[n], probs[n], float(nothing[n])) for n in range(len(items))]
+
+    def postprocess(self, item: OcrItem, output: OcrOutput) -> OcrAnswer:
+        """The item's top_k characters; rejected where nothing or no character is likely enough."""
+        pairs = zip(output.ids[: item.top_k].tolist(), output.probs[: item.top_k].tolist(), strict=True)
+        candidates = tuple(Candidate(self.charset[number], confidence) for number, confidence in pairs)
+        best = float(output.probs[0])
+        return OcrAnswer(candidates, rejected=output.nothing > best or best < self.rejection_threshold)
+
+    def request_from_json(self, data: dict[str, Any]) -> OcrRequest:
+        """{"image": base64 of an encoded image, "top_k"?}."""
+        try:
+            image = base64.b64decode(data["image"], validate=True)
+        except (KeyError, TypeError, ValueError):
+            raise InvalidInput("image", "missing or not base64") from None
+        return OcrRequest(image, data.get("top_k", DEFAULT_TOP_K))
+
+    def answer_to_json(self, answer: OcrAnswer) -> dict[str, Any]:
+        """{"candidates": [{"text", "confidence"}], "rejected"}."""
+        candidates = [{"text": c.text, "confidence": c.confidence} for c in answer.candidates]
+        return {"candidates": candidates, "rejected": answer.rejected}
+
+    def _gray(self, image: bytes | GrayArray) -> GrayArray:
+        if isinstance(image, bytes):
+            return decode_image(image, self.max_side_px)
+        if image.ndim != 2 or image.dtype != np.uint8:
+            raise InvalidInput("image", f"array of shape {image.shape} {image.dtype}, must be (H, W) uint8")
+        check_size(image.shape[1], image.shape[0], self.max_side_px)
+        return image

@@ -1,0 +1,56 @@
+"""What goes into OcrModel and what comes out."""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+GrayArray: TypeAlias = npt.NDArray[np.uint8]
+"""(H, W) uint8, 0 = black, 255 = white."""
+
+DEFAULT_TOP_K = 5
+
+
+@dataclass(frozen=True)
+class OcrRequest:
+    """One image. image: an encoded file's bytes, or grey pixels (H, W) uint8. top_k: 1 to the bundle's."""
+
+    image: bytes | GrayArray
+    top_k: int = DEFAULT_TOP_K
+
+
+@dataclass(frozen=True)
+class OcrItem:
+    """What the network reads. crop: (H, W) uint8 of the bundle's size."""
+
+    crop: GrayArray
+    top_k: int
+
+
+@dataclass(frozen=True)
+class OcrOutput:
+    """What the network gives for one crop. ids, probs: (k,), best first; nothing: P(no character)."""
+
+    ids: npt.NDArray[np.int64]
+    probs: npt.NDArray[np.float32]
+    nothing: float
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A character with the model's confidence in [0, 1]."""
+
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class OcrAnswer:
+    """candidates: best first. rejected: there is no single readable character in the picture."""
+
+    candidates: tuple[Candidate, ...]
+    rejected: bool
+
+
+Json: TypeAlias = dict[str, Any]

@@ -1,0 +1,60 @@
+"""The models there are, and loading one: find, verify, open, replay its golden samples."""
+
+from pathlib import Path
+from typing import Any
+
+from models import bundle as bundles
+from models.base import Model
+from models.cloze.model import ClozeModel
+from models.errors import BundleError, TianziError
+from models.ocr.model import OcrModel
+from models.runtime import Session
+
+MODELS: dict[str, type[Model[Any, Any, Any, Any]]] = {"ocr": OcrModel, "cloze": ClozeModel}
+# fp16 on a GPU and another CPU's int8 kernels differ from the maker's machine by less than this.
+GOLDEN_TOLERANCE = 0.02
+
+
+def load_model(
+    name: str, root: Path | None = None, version: int | None = None, device: str = "auto", threads: int = 1
+) -> Model[Any, Any, Any, Any]:
+    """Loads a version of a model (the highest by default) and replays its golden samples.
+
+    Raises:
+        ModelNotFound: there is no such bundle.
+        BundleError: it is broken, of another contract, or its answers are not the recorded ones.
+    """
+    cls = MODELS[name]
+    path = bundles.find(root or bundles.default_root(), name, version)
+    bundle = bundles.load(path, cls.contract)
+    if (bundle.name, str(bundle.version)) != (name, path.name):
+        raise BundleError(f"{path}: holds model {bundle.name} version {bundle.version}")
+    model = cls(bundle, Session(bundle.graph, device, threads))
+    replay_golden(model)
+    return model
+
+
+def replay_golden(model: Model[Any, Any, Any, Any]) -> None:
+    """Answers the bundle's golden requests and compares.
+
+    Raises:
+        BundleError: an answer differs: this code or this machine does not run the model as it was made.
+    """
+    for number, case in enumerate(model.bundle.golden(), start=1):
+        try:
+            got = model.answer_to_json(model.answer(model.request_from_json(case["request"])))
+        except TianziError as error:
+            raise BundleError(f"{model.bundle.path}: golden sample {number}: {error}") from error
+        if not _close(got, case["answer"]):
+            raise BundleError(f"{model.bundle.path}: golden sample {number} is answered otherwise than when made")
+
+
+def _close(got: Any, expected: Any) -> bool:
+    """Equal in structure and text; floats within the tolerance."""
+    if isinstance(expected, float) and isinstance(got, float):
+        return abs(got - expected) <= GOLDEN_TOLERANCE
+    if isinstance(expected, dict) and isinstance(got, dict):
+        return got.keys() == expected.keys() and all(_close(got[k], expected[k]) for k in expected)
+    if isinstance(expected, list) and isinstance(got, list):
+        return len(got) == len(expected) and all(_close(g, e) for g, e in zip(got, expected, strict=True))
+    return bool(got == expected)

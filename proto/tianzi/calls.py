@@ -1,0 +1,96 @@
+"""What both clients share: a call to make, and what they need to make it."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from google.protobuf import wrappers_pb2
+
+from tianzi import convert
+from tianzi.types import Document, Filling, ImageSource, Question, Recognition
+from tianzi.v1 import cloze_pb2, cloze_pb2_grpc, ocr_pb2, ocr_pb2_grpc
+
+Result = TypeVar("Result")
+
+DEFAULT_ADDRESS = "localhost:50051"
+DEFAULT_TIMEOUT_S = 10.0
+DEFAULT_WINDOW = 64
+
+_SERVICE_CONFIG = {
+    "methodConfig": [
+        {
+            "name": [{}],  # every method
+            "retryPolicy": {
+                "maxAttempts": 4,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "1s",
+                "backoffMultiplier": 3,
+                # The server sends with RESOURCE_EXHAUSTED how long to wait, and gRPC does.
+                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+            },
+        }
+    ]
+}
+
+
+def channel_options(options: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """A channel's options: retries, then the caller's own, which win."""
+    return [("grpc.service_config", json.dumps(_SERVICE_CONFIG)), *options]
+
+
+@dataclass(frozen=True)
+class Call(Generic[Result]):
+    """A request, and how its answer is read."""
+
+    request: Any
+    read: Callable[[Any], Result]
+
+
+def recognize_call(image: ImageSource, top_k: int) -> Call[Recognition]:
+    """The call for one image. Raises: InvalidInput."""
+    return Call(convert.recognize_request(image, top_k), convert.recognition)
+
+
+def fill_call(question: Document | Question) -> Call[Filling]:
+    """The call for one question, or for a document of which no more is said. Raises: InvalidInput."""
+    if not isinstance(question, Question):
+        question = Question(question)
+    return Call(convert.fill_request(question), partial(convert.filling, question=question))
+
+
+class Endpoint(NamedTuple):
+    """A service's methods on a channel. envelope: what the stream wraps a request in."""
+
+    unary: Any
+    stream: Any
+    envelope: Any
+
+
+def ocr_endpoint(channel: Any) -> Endpoint:
+    """OcrService."""
+    stub = ocr_pb2_grpc.OcrServiceStub(channel)
+    return Endpoint(stub.Recognize, stub.StreamRecognize, ocr_pb2.StreamRecognizeRequest)
+
+
+def cloze_endpoint(channel: Any) -> Endpoint:
+    """ClozeService."""
+    stub = cloze_pb2_grpc.ClozeServiceStub(channel)
+    return Endpoint(stub.Fill, stub.StreamFill, cloze_pb2.StreamFillRequest)
+
+
+# HealthCheckRequest {string service = 1} and HealthCheckResponse {enum status = 1} look like these two on the wire.
+# The package that has them, grpcio-health-checking, would pin the caller's protobuf below 7.
+HealthRequest = wrappers_pb2.StringValue
+HealthResponse = wrappers_pb2.Int32Value
+SERVING = 1
+
+
+def health_method(channel: Any) -> Any:
+    """grpc.health.v1's Check."""
+    return channel.unary_unary(
+        "/grpc.health.v1.Health/Check",
+        request_serializer=HealthRequest.SerializeToString,
+        response_deserializer=HealthResponse.FromString,
+    )

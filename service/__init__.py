@@ -1,0 +1,1 @@
+"""gRPC around the models. Knows no torch."""

@@ -1,0 +1,5 @@
+"""python -m service: the command `tianzi`."""
+
+from service.cli import app
+
+app(prog_name="tianzi")

@@ -1,0 +1,101 @@
+"""Messages of tianzi.v1 ↔ the models' dataclasses. Checks only what a dataclass could not hold."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from tianzi import __version__
+from tianzi.v1 import cloze_pb2, ocr_pb2, server_pb2
+
+from models.base import Model
+from models.bundle import GRAPH
+from models.cloze.types import DEFAULT_TOP_K as CLOZE_TOP_K
+from models.cloze.types import BlankAnswer, ClozeAnswer, ClozeRequest, WordCandidate
+from models.errors import InvalidInput
+from models.ocr.types import DEFAULT_TOP_K as OCR_TOP_K
+from models.ocr.types import GrayArray, OcrAnswer, OcrRequest
+from service.settings import Settings
+
+
+def ocr_request(message: ocr_pb2.RecognizeRequest) -> OcrRequest:
+    """Raises InvalidInput where no image is set, or pixels do not fill their rectangle."""
+    source = message.WhichOneof("source")
+    if source is None:
+        raise InvalidInput("source", "missing, must be image or gray")
+    image = message.image if source == "image" else _gray_array(message.gray)
+    return OcrRequest(image, message.top_k or OCR_TOP_K)
+
+
+def ocr_response(answer: OcrAnswer, version: int) -> ocr_pb2.RecognizeResponse:
+    """version: of the model that answered."""
+    candidates = [ocr_pb2.CharacterCandidate(text=c.text, confidence=c.confidence) for c in answer.candidates]
+    return ocr_pb2.RecognizeResponse(candidates=candidates, rejected=answer.rejected, model_version=version)
+
+
+def cloze_request(message: cloze_pb2.FillRequest) -> ClozeRequest:
+    """Raises InvalidInput where no document is set."""
+    document: str | tuple[str, ...]
+    match message.WhichOneof("document"):
+        case "text":
+            document = message.text
+        case "tokens":
+            document = tuple(message.tokens.tokens)
+        case _:
+            raise InvalidInput("document", "missing, must be text or tokens")
+    query = message.query_text or tuple(message.query_tokens.tokens) or ""
+    return ClozeRequest(document, query, message.marker, tuple(message.candidates), top_k=message.top_k or CLOZE_TOP_K)
+
+
+def cloze_response(answer: ClozeAnswer, version: int) -> cloze_pb2.FillResponse:
+    """version: of the model that answered."""
+    return cloze_pb2.FillResponse(blanks=[_blank(blank) for blank in answer.blanks], model_version=version)
+
+
+def info_response(models: Mapping[str, Model[Any, Any, Any, Any]], settings: Settings) -> server_pb2.GetInfoResponse:
+    """models: ocr and cloze, whose bundles' facts are the limits."""
+    ocr, cloze = models["ocr"].bundle.facts, models["cloze"].bundle.facts
+    limits = server_pb2.Limits(
+        max_message_bytes=settings.max_message_bytes,
+        max_batch_items=settings.max_batch_items,
+        max_image_side_px=ocr["max_side_px"],
+        max_characters=cloze["max_characters"],
+        max_blanks=cloze["max_blanks"],
+        max_candidates=cloze["max_candidates"],
+    )
+    return server_pb2.GetInfoResponse(
+        version=__version__, models=[_model_info(model) for model in models.values()], limits=limits
+    )
+
+
+def _model_info(model: Model[Any, Any, Any, Any]) -> server_pb2.ModelInfo:
+    bundle = model.bundle
+    return server_pb2.ModelInfo(
+        name=bundle.name,
+        version=bundle.version,
+        provider=model.session.provider,
+        max_top_k=bundle.facts["max_top_k"],
+        vocabulary_size=model.vocabulary_size,
+        graph_bytes=bundle.manifest["files"][GRAPH]["bytes"],
+    )
+
+
+def _gray_array(message: ocr_pb2.GrayImage) -> GrayArray:
+    expected = message.width * message.height
+    if len(message.pixels) != expected:
+        size = f"{message.width} × {message.height}"
+        raise InvalidInput("gray.pixels", f"{len(message.pixels)} bytes, must be {size} = {expected}")
+    return np.frombuffer(message.pixels, np.uint8).reshape(message.height, message.width)
+
+
+def _blank(blank: BlankAnswer) -> cloze_pb2.Blank:
+    candidates = [_word_candidate(candidate) for candidate in blank.candidates]
+    return cloze_pb2.Blank(candidates=candidates, position=_span(blank.position), in_query=blank.in_query)
+
+
+def _word_candidate(candidate: WordCandidate) -> cloze_pb2.WordCandidate:
+    positions = [_span(position) for position in candidate.positions]
+    return cloze_pb2.WordCandidate(text=candidate.text, confidence=candidate.confidence, positions=positions)
+
+
+def _span(position: tuple[int, int]) -> cloze_pb2.Span:
+    return cloze_pb2.Span(start=position[0], end=position[1])

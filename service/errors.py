@@ -1,0 +1,142 @@
+"""The one table from domain errors to gRPC codes, and the interceptor that answers with them."""
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError, Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from models.errors import InferenceError, InvalidInput, ModelNotFound, ModelNotReady, Overloaded
+from service.logs import request_id
+
+logger = logging.getLogger(__name__)
+
+CODES: Mapping[type[Exception], grpc.StatusCode] = {
+    InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
+    ModelNotFound: grpc.StatusCode.NOT_FOUND,
+    ModelNotReady: grpc.StatusCode.UNAVAILABLE,
+    Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    InferenceError: grpc.StatusCode.INTERNAL,
+}
+"""BundleError is not here on purpose: it ends the start. Any other exception is INTERNAL."""
+
+RETRY_MS = 100
+"""What a refused caller is asked to wait: a full queue of crops has moved on by some runs in this time."""
+
+REQUEST_ID = "x-request-id"
+OUR_METHODS = "/tianzi.v1."
+_SANE_ID = re.compile(r"[!-~]{1,128}")
+
+
+def to_status(error: Exception) -> status_pb2.Status:
+    """What the caller is told of an error. The cause of an INTERNAL one goes to the log, with the request id."""
+    code = CODES.get(type(error), grpc.StatusCode.INTERNAL)
+    message = str(error)
+    if code is grpc.StatusCode.INTERNAL:
+        logger.error("internal error", exc_info=error)
+        message = f"internal error; request id {request_id.get()}"
+    details: list[Message] = [error_details_pb2.RequestInfo(request_id=request_id.get())]
+    if isinstance(error, InvalidInput):
+        violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.problem)
+        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    if isinstance(error, Overloaded):
+        delay = Duration()
+        delay.FromMilliseconds(RETRY_MS)
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    status = status_pb2.Status(code=code.value[0], message=message)
+    for detail in details:
+        status.details.add().Pack(detail)
+    return status
+
+
+class StatusInterceptor(grpc.aio.ServerInterceptor):
+    """Gives each call to our services a request id, ends it with the status of its error, and logs it at debug.
+
+    The id is the caller's x-request-id, else a new one; it comes back in the trailing metadata. A message that cannot
+    be parsed is INVALID_ARGUMENT, where gRPC alone would answer UNKNOWN and name our classes.
+    """
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or not method.startswith(OUR_METHODS):
+            return handler  # health and reflection speak for themselves
+        metadata = dict(handler_call_details.invocation_metadata or ())
+        behaviour = handler.stream_stream or handler.unary_unary
+        check = _each_parsed if handler.request_streaming else _parsed
+
+        async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            request_id.set(_request_id(metadata.get(REQUEST_ID)))
+            context.set_trailing_metadata(((REQUEST_ID, request_id.get()),))
+            began = time.perf_counter()
+            outcome = "CANCELLED"
+            try:
+                response = await behaviour(check(request), context)
+                outcome = "OK"
+                return response
+            except (asyncio.CancelledError, grpc.aio.AbortError):
+                raise
+            except Exception as error:
+                cause = _first(error)
+                if isinstance(cause, grpc.aio.BaseError):  # a write failed: gRPC has ended the call, nobody listens
+                    raise asyncio.CancelledError from cause
+                status = to_status(cause)
+                outcome = rpc_status.code_to_grpc_status_code(status.code).name
+                await _abort(context, status)
+            finally:
+                logger.debug("%s %s %.1f ms", method, outcome, 1000 * (time.perf_counter() - began))
+
+        kind = grpc.stream_stream_rpc_method_handler if handler.stream_stream else grpc.unary_unary_rpc_method_handler
+        return kind(answer, _or_error(handler.request_deserializer), handler.response_serializer)
+
+
+async def _abort(context: grpc.aio.ServicerContext[Any, Any], status: status_pb2.Status) -> None:
+    rich = rpc_status.to_status(status)
+    trailing = [*rich.trailing_metadata, (REQUEST_ID, request_id.get())]
+    if rich.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
+        trailing.append(("grpc-retry-pushback-ms", str(RETRY_MS)))  # gRPC's own retries read this one
+    await context.abort(rich.code, rich.details, tuple(trailing))
+
+
+def _request_id(given: Any) -> str:
+    return given if isinstance(given, str) and _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _first(error: Exception) -> Exception:
+    """A stream's task group wraps what went wrong."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _or_error(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def parse_or_error(data: bytes) -> Any:
+        try:
+            return parse(data)
+        except DecodeError as error:
+            return error
+
+    return parse_or_error
+
+
+def _parsed(request: Any) -> Any:
+    if isinstance(request, DecodeError):
+        raise InvalidInput("request", "is no message of this method's type")
+    return request
+
+
+async def _each_parsed(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _parsed(request)

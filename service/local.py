@@ -1,0 +1,149 @@
+"""Local: the models loaded into this process, asked the way a tianzi.Client asks a server."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any, TypeAlias
+
+from tianzi import Filling, InternalError, InvalidInput, Question, Recognition, TianziError, calls
+from tianzi.calls import Call
+from tianzi.types import DEFAULT_TOP_K, Document, ImageSource
+
+from models import errors
+from models.base import Model
+from models.registry import load_model
+from service import codec
+from service.settings import Settings
+
+AnyModel: TypeAlias = Model[Any, Any, Any, Any]
+
+
+@dataclass
+class _Prepared:
+    """A checked item. finish: the model's answer → what the caller gets. The request, a whole file maybe, is let go."""
+
+    item: Any
+    finish: Callable[[Any], Any]
+
+
+class Local:
+    """recognize_many, fill and fill_many as Client has them. Models are loaded when first asked.
+
+    Requests and answers go through the same conversions as on the way to a server and back, so that they are the same.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """settings: bundle_root, device, threads and batch_rows matter here."""
+        self._settings = settings
+        self._models: dict[str, AnyModel] = {}
+
+    def recognize_many(
+        self, images: Iterable[ImageSource | TianziError], *, top_k: int = DEFAULT_TOP_K
+    ) -> Iterator[Recognition | TianziError]:
+        """See Client. Files are read and decoded in threads while the model runs.
+
+        Raises:
+            models.errors.BundleError, models.errors.ModelNotFound: the model cannot be loaded.
+            models.errors.ModelNotReady: its engine is lost.
+        """
+        make_call = partial(calls.recognize_call, top_k=top_k)
+        return self._many("ocr", images, make_call, codec.ocr_request, codec.ocr_response)
+
+    def fill_many(self, questions: Iterable[Document | Question | TianziError]) -> Iterator[Filling | TianziError]:
+        """See Client. Raises: as recognize_many."""
+        return self._many("cloze", questions, calls.fill_call, codec.cloze_request, codec.cloze_response)
+
+    def fill(
+        self,
+        document: Document,
+        *,
+        query: Document = "",
+        marker: str = "",
+        candidates: Sequence[str] = (),
+        top_k: int = DEFAULT_TOP_K,
+    ) -> Filling:
+        """See Client. Raises: as recognize_many."""
+        (result,) = self.fill_many([Question(document, query, marker, candidates, top_k)])
+        if isinstance(result, TianziError):
+            raise result
+        return result
+
+    def _many(
+        self,
+        name: str,
+        items: Iterable[Any],
+        make_call: Callable[[Any], Call[Any]],
+        decode: Callable[[Any], Any],
+        encode: Callable[[Any, int], Any],
+    ) -> Iterator[Any]:
+        model = self._model(name)
+        source = iter(items)
+
+        def prepare(item: Any) -> _Prepared | TianziError:
+            try:
+                if isinstance(item, TianziError):
+                    raise item
+                call = make_call(item)
+                read = call.read
+                checked = model.preprocess(decode(call.request))
+                return _Prepared(checked, lambda answer: read(encode(answer, model.bundle.version)))
+            except Exception as error:
+                return _as_client_error(error)
+
+        # Two batches are under way: one is prepared while the model runs the other.
+        batches: deque[list[Future[_Prepared | TianziError]]] = deque()
+        with ThreadPoolExecutor(self._settings.threads, thread_name_prefix="prepare") as pool:
+            while True:
+                batch = [pool.submit(prepare, item) for item in islice(source, self._settings.batch_rows)]
+                batches.append(batch)
+                if len(batches) == 2 or not batch:
+                    yield from _results(model, [future.result() for future in batches.popleft()])
+                if not batch:
+                    return
+
+    def _model(self, name: str) -> AnyModel:
+        if name not in self._models:
+            settings = self._settings
+            self._models[name] = load_model(
+                name, settings.bundle_root, device=settings.device, threads=settings.threads
+            )
+        return self._models[name]
+
+
+def _results(model: AnyModel, batch: Sequence[_Prepared | TianziError]) -> Iterator[Any]:
+    """Runs what could be prepared, and gives each item's result in its place."""
+    results = iter(_run(model, [entry for entry in batch if isinstance(entry, _Prepared)]))
+    for entry in batch:
+        yield next(results) if isinstance(entry, _Prepared) else entry
+
+
+def _run(model: AnyModel, batch: Sequence[_Prepared]) -> list[Any]:
+    """Each item's result, or the error that it meets even alone: when a run fails, each half is tried again."""
+    if not batch:
+        return []
+    try:
+        outputs = model.run([entry.item for entry in batch])
+        return [
+            entry.finish(model.postprocess(entry.item, output)) for entry, output in zip(batch, outputs, strict=True)
+        ]
+    except errors.ModelNotReady:
+        raise
+    except Exception as error:
+        if len(batch) == 1:
+            return [_as_client_error(error)]
+    half = len(batch) // 2
+    return _run(model, batch[:half]) + _run(model, batch[half:])
+
+
+def _as_client_error(error: Exception) -> TianziError:
+    """What a server's client would see."""
+    if isinstance(error, TianziError):
+        return error
+    if isinstance(error, errors.InvalidInput):
+        return InvalidInput(str(error), field=error.field)
+    internal = InternalError(f"internal error: {type(error).__name__}: {error}")
+    internal.__cause__ = error
+    return internal

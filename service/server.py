@@ -1,0 +1,175 @@
+"""The gRPC server: load the models, serve, and on a signal drain.
+
+SERVING … SIGTERM or SIGINT → NOT_SERVING → drain_s → no new calls → grace_s → what is left fails → the process ends.
+"""
+
+import asyncio
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from tianzi.v1 import cloze_pb2, cloze_pb2_grpc, ocr_pb2, ocr_pb2_grpc, server_pb2, server_pb2_grpc
+
+from models.base import Model
+from models.registry import MODELS, load_model
+from service import codec, logs
+from service.errors import StatusInterceptor
+from service.pipeline import Pipeline
+from service.servicers import ClozeServicer, OcrServicer, ServerServicer
+from service.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+AnyModel = Model[Any, Any, Any, Any]
+
+OCR = ocr_pb2.DESCRIPTOR.services_by_name["OcrService"].full_name
+CLOZE = cloze_pb2.DESCRIPTOR.services_by_name["ClozeService"].full_name
+SERVICES = {"ocr": OCR, "cloze": CLOZE}
+"""The service of each model."""
+SERVER = server_pb2.DESCRIPTOR.services_by_name["ServerService"].full_name
+WHOLE = ""
+"""The health protocol's name for the server as a whole."""
+
+
+async def serve(settings: Settings, on_ready: Callable[[int], None] | None = None) -> None:
+    """Serves both models until SIGTERM or SIGINT, then drains. A second SIGINT does not wait.
+
+    on_ready: called with the port once calls are answered.
+
+    Raises:
+        BundleError, ModelNotFound: a bundle cannot be served.
+        OSError: the port cannot be listened on; the message says why.
+    """
+    logs.configure(settings.log_format, settings.log_level)
+    began = time.monotonic()
+    stop = _stop_on_signals()
+    require_port(settings.host, settings.port)
+    models: dict[str, AnyModel] = {}
+    for name in MODELS:
+        # The golden samples that loading replays are the warm-up, too.
+        models[name] = await asyncio.to_thread(
+            load_model, name, settings.bundle_root, device=settings.device, threads=settings.threads
+        )
+    if stop.is_set():
+        return
+    logger.info("settings %s", settings.model_dump_json())
+    server = build_server(models, settings)
+    try:
+        port = await server.start()
+        loaded = ", ".join(f"{m.name} {m.bundle.version} on {m.session.provider}" for m in models.values())
+        logger.info("ready on %s after %.1f s: %s", _address(settings.host, port), time.monotonic() - began, loaded)
+        if on_ready is not None:
+            on_ready(port)
+        await stop.wait()
+        logger.info("stopping: calls under way have %.0f s", settings.drain_s + settings.grace_s)
+    finally:
+        await server.stop()
+    logger.info("stopped")
+
+
+def build_server(models: Mapping[str, AnyModel], settings: Settings) -> "Server":
+    """A server for loaded models, not started. Call it in a running event loop.
+
+    models: by name, "ocr" and "cloze".
+    """
+    return Server(models, settings)
+
+
+class Server:
+    """The gRPC server with its pipelines and health."""
+
+    def __init__(self, models: Mapping[str, AnyModel], settings: Settings) -> None:
+        self._settings = settings
+        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="preprocess")
+        self._health = health.aio.HealthServicer()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pipelines = {service: self._pipeline(models[name], service) for name, service in SERVICES.items()}
+        size = settings.max_message_bytes
+        self._grpc = grpc.aio.server(
+            interceptors=[StatusInterceptor()],
+            options=[
+                ("grpc.max_receive_message_length", size),
+                ("grpc.max_send_message_length", size),
+                ("grpc.so_reuseport", 0),  # else a second server on the port takes half of the calls unnoticed
+            ],
+        )
+        ocr_pb2_grpc.add_OcrServiceServicer_to_server(OcrServicer(self._pipelines[OCR], settings), self._grpc)
+        cloze_pb2_grpc.add_ClozeServiceServicer_to_server(ClozeServicer(self._pipelines[CLOZE], settings), self._grpc)
+        info = codec.info_response(models, settings)
+        server_pb2_grpc.add_ServerServiceServicer_to_server(ServerServicer(info), self._grpc)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        if settings.reflection:
+            names = (OCR, CLOZE, SERVER, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._grpc)
+
+    async def start(self) -> int:
+        """Starts answering; returns the port.
+
+        Raises:
+            OSError: the port cannot be listened on.
+        """
+        host, port = self._settings.host, self._settings.port
+        try:
+            port = self._grpc.add_insecure_port(_address(host, port))
+        except RuntimeError as error:
+            require_port(host, port)
+            raise OSError(f"cannot listen on {_address(host, port)}") from error
+        for service in (WHOLE, OCR, CLOZE, SERVER):
+            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        await self._grpc.start()
+        return port
+
+    async def stop(self) -> None:
+        """Drains: calls under way go on for drain_s + grace_s at most, then fail."""
+        await self._health.enter_graceful_shutdown()
+        await asyncio.sleep(self._settings.drain_s)
+        await self._grpc.stop(self._settings.grace_s)
+        for pipeline in self._pipelines.values():
+            await pipeline.close()
+        self._threads.shutdown()
+
+    def _pipeline(self, model: AnyModel, service: str) -> Pipeline[Any, Any]:
+        settings = self._settings
+
+        def on_lost() -> None:
+            for name in (WHOLE, service):
+                task = asyncio.create_task(self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+        return Pipeline(model, self._threads, settings.batch_rows, settings.queue_rows, on_lost)
+
+
+def require_port(host: str, port: int) -> None:
+    """Raises OSError, which says why, where nothing can listen on the address: gRPC's own error names no cause."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise OSError(f"cannot listen on {_address(host, port)}: {error.strerror}") from None
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _stop_on_signals() -> asyncio.Event:
+    """An event that SIGTERM or SIGINT sets. Needed from the start on: as PID 1 a process has no default handlers."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def on_interrupt() -> None:
+        stop.set()
+        loop.remove_signal_handler(signal.SIGINT)
+
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, on_interrupt)
+    return stop

@@ -1,0 +1,84 @@
+"""Settings: how this server is to be run, read from TIANZI_* environment variables and checked once."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX = "TIANZI_"
+CGROUP = Path("/sys/fs/cgroup")
+
+Count: TypeAlias = Annotated[int, Field(ge=1)]
+Seconds: TypeAlias = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def available_cpus(cgroup: Path = CGROUP) -> int:
+    """Cores that this process may use: its affinity, cut to its container's CPU quota; at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(min(cores, _cpu_quota(cgroup))))
+
+
+def _cpu_quota(cgroup: Path) -> float:
+    """Cores that the cgroup, of version 2 or 1, grants; infinite where it grants all or there is none."""
+    try:
+        if (cgroup / "cpu.max").exists():  # "150000 100000": one and a half cores; "max 100000": all
+            quota, period = (cgroup / "cpu.max").read_text().split()
+        else:
+            quota = (cgroup / "cpu/cpu.cfs_quota_us").read_text()
+            period = (cgroup / "cpu/cpu.cfs_period_us").read_text()
+        return float(quota) / float(period) if float(quota) > 0 else float("inf")
+    except (OSError, ValueError):
+        return float("inf")
+
+
+class Settings(BaseSettings):
+    """One frozen value; arguments win over the environment, which wins over the defaults.
+
+    Raises:
+        pydantic.ValidationError: a value of the wrong type or range, or a TIANZI_ variable that means nothing.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True)
+
+    host: str = Field(
+        "127.0.0.1",
+        min_length=1,
+        description="Address to listen on. There is no authentication: 0.0.0.0 opens the server to the network.",
+    )
+    port: int = Field(50051, ge=0, le=65535, description="TCP port; 0 takes a free one.")
+    bundle_root: Path | None = Field(
+        None, description="Folder with ocr/1 and cloze/1. Unset: $BUNDLE_ROOT, else the bundles that came along."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="cuda fails the start where CUDA does not answer; auto falls back to the CPU."
+    )
+    threads: Count = Field(
+        default_factory=available_cpus,
+        description="Threads that decode requests, and CPU threads of a model run. Default: the cores granted to us.",
+    )
+    max_message_bytes: Count = Field(16 * 2**20, description="Largest request or answer, in bytes.")
+    max_batch_items: Count = Field(256, description="Items that one batch call may hold.")
+    batch_rows: Count = Field(64, description="Rows that one model run may take; on a CPU more gain nothing.")
+    queue_rows: Count = Field(
+        1024, description="Rows of one model under way, waiting or running. A call is refused while so many are."
+    )
+    stream_rows: Count = Field(64, description="Rows of one stream under way; then the stream is read no further.")
+    drain_s: Seconds = Field(
+        1.0, description="From NOT_SERVING to refusing calls: time for load balancers to look elsewhere."
+    )
+    grace_s: Seconds = Field(20.0, description="How long calls under way may go on after that.")
+    reflection: bool = Field(True, description="Whether tools such as grpcurl can ask for the API.")
+    log_format: Literal["console", "json"] = Field("console", description="Lines for people, or one JSON object each.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug logs each call.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_variables(cls, values: Any) -> Any:
+        """A misspelt variable must not pass for a default; pydantic-settings looks at known names only."""
+        names = (name for name in os.environ if name.upper().startswith(PREFIX))
+        unknown = sorted(name for name in names if name.upper().removeprefix(PREFIX).lower() not in cls.model_fields)
+        if unknown:
+            raise ValueError(f"environment: {', '.join(unknown)}: no such setting")
+        return values

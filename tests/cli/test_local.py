@@ -1,0 +1,128 @@
+"""In this process and on a server, a model gives the same answers to the last digit; and `models verify`."""
+
+import io
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from tianzi import Client, InvalidInput, Recognition
+from typer.testing import Result
+
+from models import registry
+from service.local import Local
+from service.settings import Settings
+from tests.fakes import FakeCloze
+from tests.models.tiny import write_ocr_bundle
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A bundle root with a real, tiny model of characters."""
+    write_ocr_bundle(tmp_path / "bundles")
+    return tmp_path / "bundles"
+
+
+@pytest.fixture
+def fake_ocr(root: Path) -> Any:
+    """Not a fake here: the tiny model, for the server under test."""
+    model: Any = registry.load_model("ocr", root)
+    model.gate = threading.Event()
+    return model
+
+
+def pictures() -> list[bytes]:
+    """Strokes of every width, an empty picture, and some that are none."""
+    encoded = []
+    for width in range(0, 40):
+        pixels = np.full((48, 48), 255, np.uint8)
+        pixels[4:44, 4 : 4 + width] = 0
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "PNG")
+        encoded.append(buffer.getvalue())
+    return [*encoded, b"", b"no image", encoded[5][:60]]
+
+
+def test_same_answers_as_a_server(root: Path, address: str) -> None:
+    images = pictures()
+    here = Local(Settings(bundle_root=root, threads=2, batch_rows=7)).recognize_many(images, top_k=3)
+    with Client(address) as client:
+        for ours, theirs in zip(here, client.recognize_many(images, top_k=3), strict=True):
+            if isinstance(ours, Recognition):
+                assert isinstance(theirs, Recognition)
+                assert [c.text for c in ours.candidates] == [c.text for c in theirs.candidates]
+                # Batches of another size may add up in another order.
+                assert [c.confidence for c in ours.candidates] == pytest.approx(
+                    [c.confidence for c in theirs.candidates]
+                )
+                assert (ours.rejected, ours.model_version) == (theirs.rejected, theirs.model_version)
+            else:
+                assert isinstance(ours, InvalidInput)
+                assert (str(ours), ours.field) == (str(theirs), theirs.field)  # type: ignore[union-attr]
+
+
+def test_top_k_is_the_models_to_refuse(root: Path, address: str) -> None:
+    (ours,) = Local(Settings(bundle_root=root)).recognize_many([pictures()[5]], top_k=99)
+    with Client(address) as client, pytest.raises(InvalidInput) as theirs:
+        client.recognize(pictures()[5], top_k=99)
+    assert str(ours) == str(theirs.value) == "top_k: 99, must be 1 to 5"
+
+
+def test_reads_no_further_ahead_than_two_batches(monkeypatch: pytest.MonkeyPatch, fake_cloze: FakeCloze) -> None:
+    monkeypatch.setattr("service.local.load_model", lambda *_, **__: fake_cloze)
+    taken = []
+
+    def endless() -> Any:
+        while True:
+            taken.append(1)
+            yield "____好"
+
+    results = Local(Settings(threads=1, batch_rows=4)).fill_many(endless())
+    for given in range(1, 20):
+        next(results)
+        assert len(taken) <= given + 8
+    assert [len(run) for run in fake_cloze.runs] == [4] * len(fake_cloze.runs)
+
+
+@pytest.fixture
+def only_ocr(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(registry.MODELS, "cloze")
+
+
+@pytest.mark.usefixtures("only_ocr")
+def test_verify_says_what_each_version_is(run: Run, root: Path) -> None:
+    write_ocr_bundle(root, version=2)
+    result = run("models", "verify", root)
+    assert result.exit_code == 0
+    assert [line.split(", ")[0] for line in result.stdout.splitlines()] == ["ocr 1: ok", "ocr 2: ok"]
+    lines = [json.loads(line) for line in run("models", "verify", root, "--json").stdout.splitlines()]
+    assert [(line["model"], line["version"], line["golden"]) for line in lines] == [("ocr", 1, 0), ("ocr", 2, 0)]
+    assert lines[0]["bytes"] == sum(
+        file.stat().st_size for file in (root / "ocr/1").iterdir() if file.name != "bundle.json"
+    )
+
+
+@pytest.mark.usefixtures("only_ocr")
+def test_verify_finds_damage(run: Run, root: Path) -> None:
+    write_ocr_bundle(root, version=2)
+    with (root / "ocr/1/charset.txt").open("a") as file:
+        file.write("x")
+    result = run("models", "verify", root)
+    assert result.exit_code == 1
+    first, second = result.stdout.splitlines()
+    assert first.startswith("ocr 1: ")
+    assert "charset.txt: sha256 differs" in first
+    assert second.startswith("ocr 2: ok")
+    assert "sha256" in json.loads(run("models", "verify", root, "--json").stdout.splitlines()[0])["error"]
+
+
+def test_verify_misses_a_model(run: Run, root: Path) -> None:
+    result = run("models", "verify", root)
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[1] == f"cloze: no bundle of model cloze under {root}"

@@ -1,0 +1,54 @@
+"""What people see on a terminal."""
+
+import io
+
+import pytest
+from rich.console import Console
+from tianzi import Blank, Character, Filling, Question, Recognition, Word
+
+from service.cli import show
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    """Holds what is printed on a terminal of 80 columns without colours."""
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=80, color_system=None, highlight=False)
+    monkeypatch.setattr(show, "_console", lambda: console)
+    return out
+
+
+def test_character_in_a_box_beside_its_bars(screen: io.StringIO) -> None:
+    show.recognition("字.png", Recognition((Character("填", 0.75), Character("真", 0.25)), False, 1))
+    lines = screen.getvalue().splitlines()
+    assert "字.png" in lines[0]
+    assert "│   填   │" in screen.getvalue()
+    assert "75.0%" in lines[1]
+    assert "25.0%" in lines[2]
+
+
+def test_rejected_says_so(screen: io.StringIO) -> None:
+    show.recognition("a.png", Recognition((Character("一", 0.1),), True, 1))
+    assert "no single readable character" in screen.getvalue()
+    assert "│   —   │" in screen.getvalue()
+
+
+def test_words_stand_in_the_text(screen: io.StringIO) -> None:
+    words = (Word("小猫", 0.9, ((0, 2), (5, 7))), Word("狗", 0.1, ()))
+    filling = Filling((Blank(words, (8, 12), False),), 1, Question("小猫钓鱼，小猫。____笑了。"))
+    show.filling(filling)
+    text, _, first, second = (line.rstrip() for line in screen.getvalue().splitlines())
+    assert text == "小猫钓鱼，小猫。小猫笑了。"
+    assert first.startswith("小猫")
+    assert first.endswith("90.0%  2 × in the text")
+    assert second.startswith("狗")
+    assert second.endswith("10.0%  not in the text")
+
+
+def test_several_blanks_are_numbered(screen: io.StringIO) -> None:
+    blank = (Word("猫", 0.9, ()),)
+    filling = Filling((Blank(blank, (0, 2), False), Blank(blank, (0, 2), True)), 1, Question("__好", "__坏"))
+    show.filling(filling)
+    assert "猫好\n→ 猫坏\n" in screen.getvalue()
+    assert "blank 1" in screen.getvalue()
+    assert "blank 2" in screen.getvalue()

@@ -1,0 +1,99 @@
+"""Tests that are coroutines, and real servers of the fake models on a free port."""
+
+import asyncio
+import inspect
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2_grpc
+from tianzi.v1 import cloze_pb2_grpc, ocr_pb2_grpc, server_pb2_grpc
+
+from service.server import Server, build_server
+from service.settings import Settings
+from tests.fakes import WAIT_S, FakeCloze, FakeOcr
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Runs tests that are coroutines, each in an event loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
+    asyncio.run(asyncio.wait_for(pyfuncitem.obj(**arguments), 2 * WAIT_S))
+    return True
+
+
+@dataclass
+class Running:
+    """A server under test, and stubs to call it with."""
+
+    server: Server
+    port: int
+    channel: grpc.aio.Channel
+    ocr: "ocr_pb2_grpc.OcrServiceAsyncStub"
+    cloze: "cloze_pb2_grpc.ClozeServiceAsyncStub"
+    info: "server_pb2_grpc.ServerServiceAsyncStub"
+    health: health_pb2_grpc.HealthStub
+
+
+@pytest.fixture
+def fake_ocr() -> FakeOcr:
+    return FakeOcr()
+
+
+@pytest.fixture
+def fake_cloze() -> FakeCloze:
+    return FakeCloze()
+
+
+@pytest.fixture
+def serving(fake_ocr: FakeOcr, fake_cloze: FakeCloze) -> Callable[..., AbstractAsyncContextManager[Running]]:
+    """async with serving(queue_rows=4) as running: … a server of the fake models, stopped at the end."""
+
+    @asynccontextmanager
+    async def start(**settings: Any) -> AsyncIterator[Running]:
+        defaults = {"port": 0, "threads": 2, "drain_s": 0, "grace_s": 1}
+        server = build_server({"ocr": fake_ocr, "cloze": fake_cloze}, Settings(**{**defaults, **settings}))
+        try:
+            port = await server.start()
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                yield Running(
+                    server,
+                    port,
+                    channel,
+                    ocr_pb2_grpc.OcrServiceStub(channel),
+                    cloze_pb2_grpc.ClozeServiceStub(channel),
+                    server_pb2_grpc.ServerServiceStub(channel),
+                    health_pb2_grpc.HealthStub(channel),
+                )
+        finally:
+            fake_ocr.gate.set()
+            fake_cloze.gate.set()
+            await server.stop()
+
+    return start
+
+
+@pytest.fixture
+def address(serving: Callable[..., AbstractAsyncContextManager[Running]]) -> Iterator[str]:
+    """host:port of a server of the fake models in a thread of its own, for synchronous clients."""
+    ready = threading.Event()
+    started: dict[str, Any] = {}
+
+    async def run() -> None:
+        async with serving() as running:
+            started.update(port=running.port, loop=asyncio.get_running_loop(), stop=asyncio.Event())
+            ready.set()
+            await started["stop"].wait()
+
+    thread = threading.Thread(target=asyncio.run, args=(run(),))
+    thread.start()
+    assert ready.wait(WAIT_S)
+    yield f"127.0.0.1:{started['port']}"
+    started["loop"].call_soon_threadsafe(started["stop"].set)
+    thread.join(WAIT_S)

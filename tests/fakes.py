@@ -1,0 +1,116 @@
+"""Fake models whose answers can be worked out, with a gate to hold their engine and payloads that make it fail."""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from models.base import Model
+from models.bundle import Bundle
+from models.cloze.types import BlankAnswer, ClozeAnswer, ClozeRequest, WordCandidate
+from models.errors import InferenceError, InvalidInput, ModelNotReady
+from models.ocr.types import Candidate, OcrAnswer, OcrRequest
+
+WAIT_S = 20.0
+"""Longer than anything here takes; a test that waits so long fails."""
+
+
+class FakeModel(Model[Any, Any, int, Any]):
+    """Answers with the payload's size. gate: closed, it holds the engine. checked: payloads that were preprocessed.
+    runs: the payloads of each run."""
+
+    contract = 1
+    field: str
+    vocabulary_size = 6763
+    faults: dict[Any, BaseException] = {  # noqa: RUF012
+        "poison": ZeroDivisionError("a secret of ours"),
+        "nan": InferenceError("the network gave NaN"),
+        "lost": ModelNotReady("CUDA is gone"),
+        "killed": SystemExit(1),
+    }
+
+    def __init__(self, **facts: int) -> None:
+        manifest = {"files": {"model.onnx": {"bytes": 12345}}}
+        bundle = Bundle(Path("nowhere"), self.name, 7, self.contract, facts, manifest)
+        super().__init__(bundle, SimpleNamespace(provider="FakeProvider"))  # type: ignore[arg-type]
+        self.gate = threading.Event()
+        self.gate.set()
+        self.checked: list[Any] = []
+        self.runs: list[list[Any]] = []
+
+    @property
+    def ran(self) -> list[Any]:
+        """Every payload that the engine has seen, in order."""
+        return [payload for run in self.runs for payload in run]
+
+    def preprocess(self, request: Any) -> Any:
+        if not self.size(request):
+            raise InvalidInput(self.field, "empty")
+        self.checked.append(self.payload(request))
+        return request
+
+    def run(self, items: Sequence[Any]) -> list[int]:
+        payloads = [self.payload(item) for item in items]
+        self.runs.append(payloads)
+        if not self.gate.wait(WAIT_S):
+            raise TimeoutError("the test left the gate closed")
+        for payload in payloads:
+            fault = self.faults.get(payload) if isinstance(payload, str) else None
+            if fault is not None:
+                raise fault
+        return [self.size(item) for item in items]
+
+    def payload(self, item: Any) -> Any:
+        raise NotImplementedError
+
+    def size(self, item: Any) -> int:
+        raise NotImplementedError
+
+    def request_from_json(self, data: dict[str, Any]) -> Any:
+        raise NotImplementedError
+
+    def answer_to_json(self, answer: Any) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+class FakeOcr(FakeModel):
+    """An image of n bytes or pixels shows the nth character after 一; pixels that are all white, nothing."""
+
+    name = "ocr"
+    field = "image"
+
+    def __init__(self) -> None:
+        super().__init__(max_top_k=20, max_side_px=4096)
+
+    def payload(self, item: OcrRequest) -> str | bytes:
+        return item.image.decode(errors="replace") if isinstance(item.image, bytes) else item.image.tobytes()
+
+    def size(self, item: OcrRequest) -> int:
+        return len(item.image) if isinstance(item.image, bytes) else item.image.size
+
+    def postprocess(self, item: OcrRequest, output: int) -> OcrAnswer:
+        characters = [chr(ord("一") + output + place) for place in range(item.top_k)]
+        candidates = tuple(Candidate(text, 1 / 2 ** (place + 1)) for place, text in enumerate(characters))
+        return OcrAnswer(candidates, rejected=not isinstance(item.image, bytes) and bool((item.image == 255).all()))
+
+
+class FakeCloze(FakeModel):
+    """Fills one blank, said to be at the document's start, with the document's length and the length of the query."""
+
+    name = "cloze"
+    field = "document"
+
+    def __init__(self) -> None:
+        super().__init__(max_top_k=10, max_characters=20000, max_blanks=32, max_candidates=512)
+
+    def payload(self, item: ClozeRequest) -> str:
+        return item.document if isinstance(item.document, str) else " ".join(item.document)
+
+    def size(self, item: ClozeRequest) -> int:
+        return len(item.document)
+
+    def postprocess(self, item: ClozeRequest, output: int) -> ClozeAnswer:
+        words = [str(output), str(len(item.query)), item.marker, *item.candidates, str(item.top_k)]
+        candidates = tuple(WordCandidate(word, 0.5, ((output, output + 1),)) for word in words)
+        return ClozeAnswer((BlankAnswer(candidates, (0, 5), in_query=bool(item.query)),))

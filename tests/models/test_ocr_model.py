@@ -1,0 +1,102 @@
+"""OcrModel on a tiny bundle with answers that can be worked out."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models import bundle as bundles
+from models.errors import InferenceError, InvalidInput
+from models.ocr.model import OcrModel
+from models.ocr.types import OcrRequest
+from models.runtime import Session
+from tests.models.tiny import CROP_PX, write_ocr_bundle
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> OcrModel:
+    path = write_ocr_bundle(tmp_path_factory.mktemp("bundles"))
+    bundle = bundles.load(path, OcrModel.contract)
+    return OcrModel(bundle, Session(bundle.graph, "cpu"))
+
+
+def bars(ink: int) -> np.ndarray:
+    """A frame with a bar in it: the crop keeps the share of ink, from 0.13 to 0.45 for 1 to 11."""
+    picture = np.full((60, 60), 255, np.uint8)
+    picture[10:50, [10, 49]] = picture[[10, 49], 10:50] = 0
+    picture[10:50, 12 : 12 + 2 * ink] = 0
+    return picture
+
+
+def test_light_dark_and_blank(model: OcrModel) -> None:
+    light, dark = model.answer(OcrRequest(bars(1))), model.answer(OcrRequest(bars(11)))
+    blank = model.answer(OcrRequest(np.full((30, 30), 255, np.uint8)))
+    assert light.candidates[0].text == "空" and not light.rejected
+    assert dark.candidates[0].text == "满" and not dark.rejected
+    assert blank.rejected
+    for answer in (light, dark, blank):
+        confidences = [c.confidence for c in answer.candidates]
+        assert confidences == sorted(confidences, reverse=True)
+        assert all(0 <= c <= 1 for c in confidences)
+
+
+def test_top_k(model: OcrModel) -> None:
+    assert [len(model.answer(OcrRequest(bars(2), top_k=k)).candidates) for k in (1, 5)] == [1, 5]
+    for k in (0, 6, -1):
+        with pytest.raises(InvalidInput, match=f"top_k: {k}, must be 1 to 5"):
+            model.preprocess(OcrRequest(bars(2), top_k=k))
+
+
+def test_one_alone_equals_the_same_in_a_batch(model: OcrModel) -> None:
+    items = [model.preprocess(OcrRequest(bars(n), top_k=5)) for n in range(10)]
+    for item, output in zip(items, model.run(items), strict=True):
+        alone = model.run([item])[0]
+        assert alone.ids.tolist() == output.ids.tolist()
+        np.testing.assert_allclose(alone.probs, output.probs, atol=1e-6)
+        assert alone.nothing == pytest.approx(output.nothing, abs=1e-6)
+
+
+def test_bytes_and_pixels_are_answered_alike(model: OcrModel) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(bars(3)).save(buffer, "PNG")
+    assert model.answer(OcrRequest(buffer.getvalue(), 2)) == model.answer(OcrRequest(bars(3), 2))
+
+
+@pytest.mark.parametrize(
+    ("image", "problem"),
+    [
+        (np.zeros((5, 5, 3), np.uint8), r"shape \(5, 5, 3\) uint8, must be \(H, W\) uint8"),
+        (np.zeros((5, 5), np.float32), "float32, must be"),
+        (np.zeros((0, 5), np.uint8), "5 × 0 px"),
+        (np.zeros((300, 5), np.uint8), "5 × 300 px, at most 256 × 256"),
+        (b"", "empty"),
+    ],
+)
+def test_bad_pixels(model: OcrModel, image: np.ndarray | bytes, problem: str) -> None:
+    with pytest.raises(InvalidInput, match=f"image: .*{problem}"):
+        model.preprocess(OcrRequest(image))
+
+
+def test_nan_is_the_models_fault(model: OcrModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs = {"ids": np.zeros((1, 2), np.int64), "probs": np.full((1, 2), np.nan, np.float32), "nothing": np.zeros(1)}
+    monkeypatch.setattr(model.session, "run", lambda feeds: outputs)
+    with pytest.raises(InferenceError, match="NaN"):
+        model.run([model.preprocess(OcrRequest(bars(1)))])
+
+
+def test_json_round_trip(model: OcrModel) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(bars(3)).save(buffer, "PNG")
+    request = model.request_from_json({"image": base64.b64encode(buffer.getvalue()).decode(), "top_k": 1})
+    answer = model.answer_to_json(model.answer(request))
+    assert answer["rejected"] is False and [c["text"] for c in answer["candidates"]] == ["空"]
+    for bad in ({}, {"image": 3}, {"image": "no base64!"}):
+        with pytest.raises(InvalidInput, match="image: missing or not base64"):
+            model.request_from_json(bad)
+
+
+def test_vocabulary_size_and_crop(model: OcrModel) -> None:
+    assert model.vocabulary_size == 5
+    assert model.preprocess(OcrRequest(bars(1))).crop.shape == (CROP_PX, CROP_PX)

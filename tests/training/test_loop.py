@@ -1,0 +1,136 @@
+"""The loop: learns, resumes after a kill as if nothing had happened, logs and draws."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from training.config import TrainConfig
+from training.loop import CHECKPOINT, CURVE, LOG, learning_rate, load_matching, run_folder, train
+
+
+class Parabola(Dataset[tuple[Tensor, Tensor]]):
+    """y = 3x − 1 with noise; a batch a step."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+
+    def __len__(self) -> int:
+        return self.config.steps
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        generator = torch.Generator().manual_seed(step + 1000 * self.config.seed)
+        x = torch.randn(self.config.batch_size, 1, generator=generator)
+        return x, 3 * x - 1
+
+
+class LineTask:
+    def __init__(self, config: TrainConfig, pause_s: float = 0.0) -> None:
+        self.config, self.pause_s = config, pause_s
+
+    def build_net(self) -> nn.Module:
+        return nn.Linear(1, 1)
+
+    def batches(self) -> Parabola:
+        return Parabola(self.config)
+
+    def loss(self, net: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        time.sleep(self.pause_s)
+        x, y = batch
+        return ((net(x) - y) ** 2).mean(), {"extra": 1.0}
+
+    def validate(self, net: nn.Module) -> dict[str, float]:
+        return {"slope": float(net(torch.ones(1, 1)) - net(torch.zeros(1, 1)))}
+
+
+def config(**changes: object) -> TrainConfig:
+    values = {
+        "task": "line", "name": "line", "steps": 200, "batch_size": 16, "lr": 0.1, "warmup_steps": 5, "workers": 0,
+        "threads": 1, "log_every": 10, "validate_every": 100, "checkpoint_seconds": 0.05, "weight_decay": 0.0,
+    }  # fmt: skip
+    return TrainConfig(**{**values, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def lines(name: str = "line") -> list[dict[str, object]]:
+    return [json.loads(line) for line in (Path("runs") / name / LOG).read_text().splitlines()]
+
+
+def test_learns_logs_and_draws() -> None:
+    net = train(LineTask(config()), resume=False)
+    assert isinstance(net, nn.Linear) and net.weight.item() == pytest.approx(3, abs=0.01)
+    losses = [line["loss"] for line in lines() if "loss" in line]
+    assert len(losses) == 20 and losses[-1] < losses[0] / 100
+    assert [line["step"] for line in lines() if "validation" in line] == [100, 200]
+    with Image.open(run_folder(config()) / CURVE) as curve:
+        assert curve.format == "PNG" and curve.width > 400
+
+
+def test_same_seed_same_weights() -> None:
+    first, second = (train(LineTask(config(name=name, steps=20)), resume=False) for name in ("a", "b"))
+    assert torch.equal(first.weight, second.weight)
+    assert not torch.equal(first.weight, train(LineTask(config(name="c", steps=20, seed=2)), resume=False).weight)
+
+
+SCRIPT = """
+import sys, tests.training.test_loop as t
+t.train(t.LineTask(t.config(), pause_s=0.01), resume=True)
+"""
+
+
+def test_resumes_after_a_kill_as_if_nothing_had_happened() -> None:
+    whole = train(LineTask(config(name="whole")), resume=False)
+    root = Path(__file__).parents[2]
+    killed = 0
+    for delay in (0.3, 0.6):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SCRIPT], env={"PYTHONPATH": str(root)}, stderr=subprocess.DEVNULL
+        )
+        deadline = time.monotonic() + 60
+        while process.poll() is None and not (Path("runs/line") / CHECKPOINT).exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        try:
+            process.wait(delay)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            killed += 1
+    resumed = train(LineTask(config()), resume=True)
+    assert killed >= 1
+    assert torch.equal(whole.weight, resumed.weight)
+    steps = [line["step"] for line in lines() if "loss" in line]
+    assert steps == list(range(10, 201, 10))
+
+
+def test_without_a_checkpoint_resume_starts_afresh_and_without_resume_it_is_ignored() -> None:
+    train(LineTask(config(steps=50)), resume=True)
+    train(LineTask(config(steps=20)), resume=False)
+    assert max(line["step"] for line in lines()) == 20  # type: ignore[type-var]
+
+
+def test_a_loss_that_is_no_number_ends_the_run() -> None:
+    with pytest.raises(FloatingPointError, match="lower lr"):
+        train(LineTask(config(lr=float("inf"), clip_norm=1e30)), resume=False)
+
+
+def test_learning_rate_warms_up_then_falls() -> None:
+    rates = [learning_rate(step, config()) for step in range(200)]
+    assert rates[0] == pytest.approx(0.02) and max(rates) == pytest.approx(0.1)
+    assert rates[5:] == sorted(rates[5:], reverse=True) and rates[-1] < 0.002
+
+
+def test_load_matching_takes_what_fits() -> None:
+    net = nn.Linear(2, 3)
+    taken = load_matching(net, {"weight": torch.ones(3, 2), "bias": torch.ones(4), "other": torch.ones(1)})
+    assert taken == 1 and torch.equal(net.weight, torch.ones(3, 2))

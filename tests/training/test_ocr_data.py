@@ -1,0 +1,118 @@
+"""Charset, glyphs and batches, with the one font that every development environment has."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+
+from models.ocr.image import normalize_crop
+from training.data import glyphs as glyphs_module
+from training.data.augment import Augment
+from training.data.charset import big5_level1, build_charset, gb2312_hanzi, level1_hanzi, look_alikes, tgscc
+from training.data.glyphs import GLYPH_PX, INK_PX, Font, Glyphs, load_glyphs, read_catalogue, render_font
+from training.data.ocr import OcrBatches, class_weights, draw_nothing
+
+DEJAVU = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
+FONT = Font("dejavu", (DEJAVU,), 0, "print", 1.0, False)
+LATIN = build_charset()[:94]
+
+
+@pytest.fixture(scope="module")
+def latin() -> Glyphs:
+    drawn = list(render_font(FONT, LATIN))
+    return Glyphs(FONT, np.array([n for n, _ in drawn]), np.stack([glyph for _, glyph in drawn]))
+
+
+def batches(latin: Glyphs, **changes: float) -> OcrBatches:
+    options = {"steps": 10, "batch_size": 64, "crop_px": 32, "seed": 3, "warmup": 0.5, "nothing_share": 0.1, **changes}
+    return OcrBatches([latin], LATIN, **options)  # type: ignore[arg-type]
+
+
+def test_the_charset_is_the_standards_union() -> None:
+    charset = build_charset()
+    answered = [forms[0] for forms in charset]
+    assert (len(gb2312_hanzi()), len(level1_hanzi()), len(big5_level1())) == (6763, 3755, 5401)
+    assert [len(level) for level in tgscc()] == [3500, 3000, 1605]
+    everything = {*gb2312_hanzi(), *big5_level1(), *"".join(tgscc()), *map(chr, range(0x21, 0x7F)), *"、。《》“”"}
+    assert everything <= set("".join(charset))
+    assert len(charset) == len(set(answered)) == 10366
+    assert sum(map(len, charset)) == len(set("".join(charset)))  # no character is in two classes
+    assert "，," in charset and "AＡ" in charset
+
+
+def test_look_alikes() -> None:
+    assert look_alikes("0０") >= {"0", "０", "O", "o"}
+    assert look_alikes("永") == {"永"}
+
+
+def test_glyphs_are_centred_and_equally_large(latin: Glyphs) -> None:
+    assert latin.images.shape[1:] == (GLYPH_PX, GLYPH_PX)
+    assert {LATIN[n][0] for n in latin.ids} >= set("Ag0.-")
+    for image in latin.images:
+        ys, xs = np.nonzero(image < 128)
+        assert abs(max(np.ptp(ys), np.ptp(xs)) + 1 - INK_PX) <= 6
+        assert abs((ys.min() + ys.max()) / 2 - GLYPH_PX / 2) <= 2 and abs((xs.min() + xs.max()) / 2 - GLYPH_PX / 2) <= 2
+
+
+def test_characters_that_a_font_lacks_are_left_out() -> None:
+    drawn = {number for number, _ in render_font(FONT, ["A", "填", "字"])}
+    assert drawn == {0}
+
+
+def test_glyphs_are_rendered_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(glyphs_module, "CACHE", tmp_path)
+    first = load_glyphs([FONT], ["A", "B"])
+    monkeypatch.setattr(glyphs_module, "_render_to_cache", lambda *_: pytest.fail("rendered again"))
+    again = load_glyphs([FONT], ["A", "B"])
+    assert (first[0].images == again[0].images).all() and again[0].ids.tolist() == [0, 1]
+
+
+def test_the_catalogue_reserves_fonts_for_evaluation(tmp_path: Path) -> None:
+    catalogue = tmp_path / "fonts.toml"
+    entry = f'[[here.font]]\nfiles = "{DEJAVU.name}"\nstyle = "print"\n'
+    catalogue.write_text(
+        f'[here]\nroot = "{DEJAVU.parent}"\n{entry}name = "a"\n{entry}name = "b"\nheld_out = true\n'
+        '[[here.font]]\nname = "gone"\nfiles = "gone.ttf"\nstyle = "print"\n'
+    )
+    assert [(f.name, f.held_out) for f in read_catalogue(catalogue)] == [("a", False), ("b", True)]
+
+
+def test_a_batch_is_a_function_of_seed_and_step(latin: Glyphs) -> None:
+    crops, labels = batches(latin)[4]
+    again, same = batches(latin)[4]
+    assert torch.equal(crops, again) and torch.equal(labels, same)
+    assert crops.shape == (64, 1, 32, 32) and crops.dtype == torch.uint8
+    assert not torch.equal(crops, batches(latin)[5][0])
+    assert not torch.equal(crops, batches(latin, seed=4)[4][0])
+
+
+def test_nothing_is_a_class_of_its_own(latin: Glyphs) -> None:
+    labels = torch.cat([batches(latin, nothing_share=0.5)[step][1] for step in range(4)])
+    assert 0.3 < (labels == len(LATIN)).float().mean() < 0.7
+    assert labels[labels != len(LATIN)].max() < len(LATIN)
+
+
+def test_every_picture_of_nothing_can_be_cropped(latin: Glyphs) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        picture = draw_nothing(rng, latin.images[:32], Augment(0, 1.0))
+        assert picture.dtype == np.uint8 and normalize_crop(picture, 48).shape == (48, 48)
+
+
+def test_augmentation_keeps_easy_glyphs_and_changes_hard_ones(latin: Glyphs) -> None:
+    ink = 1 - torch.from_numpy(latin.images[:32]).float().unsqueeze(1) / 255
+    clean = np.stack([normalize_crop(image, 48) for image in latin.images[:32]]).astype(int)
+
+    def change(level: float) -> float:
+        pictures = Augment(1, level).photograph(ink)
+        return float(np.abs(np.stack([normalize_crop(p, 48) for p in pictures]).astype(int) - clean).mean())
+
+    assert change(0.0) < 8 < change(1.0)
+
+
+def test_class_weights_prefer_frequent_hanzi() -> None:
+    charset = build_charset()
+    weights = dict(zip((forms[0] for forms in charset), class_weights(charset), strict=True))
+    assert weights["的"] > weights["龢"] and weights["7"] > weights["的"]

@@ -1,0 +1,1 @@
+"""Training of the models: PyTorch, never shipped with the server."""

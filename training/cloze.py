@@ -1,0 +1,219 @@
+"""The blank filler's training task: texts → questions → loss → accuracy on documents never trained on."""
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.cloze.model import CHARS, WORDS
+from models.cloze.text import CHARS_PER_WORD, ClozeInput, collate
+from training.config import ClozeConfig, ConfigError
+from training.data.cloze import (
+    ClozeBatches,
+    Source,
+    blank_out,
+    draw_document,
+    draw_length,
+    encode_question,
+)
+from training.data.cloze_lexicon import Lexicon, make_lexicon
+from training.data.cloze_official import read_questions
+from training.data.cloze_text import Text, read_text
+from training.data.word_vectors import word_vectors
+from training.golden import CLOZE_REQUESTS
+from training.graph import Graph, fit_temperature
+from training.nets.cloze import ClozeNet
+from training.nets.cloze_seed import ClozeSeedNet
+
+AXES = {
+    "words": "NT",
+    "chars": "NT",
+    "blanks": "NQ",
+    "candidate_words": "NK",
+    "candidate_chars": "NK",
+    "match": "NT",
+}
+"""The network's inputs, ClozeInput's fields, with the names of their changing axes."""
+SIZES = {"N": 4096, "T": 1 << 16, "Q": 4096, "K": 1 << 16}
+LIMITS = {"max_characters": 20000, "max_blanks": 64, "max_candidates": 1000, "max_top_k": 50}
+HELD_OUT = 20  # one document in so many
+
+
+class ClozeTask:
+    """What training.loop needs to know of the blank filler."""
+
+    def __init__(self, config: ClozeConfig) -> None:
+        self.config = config
+        cache = Path(config.cache_folder)
+        names = [*config.sources, *config.questions]
+        self.texts = [read_text(_find(Path(config.text_folder), name), cache) for name in config.sources]
+        official = [read_questions(Path(folder)) for folder in config.questions]
+        self.texts += [text for text, _ in official]
+        shares = [*config.sources.values(), *[1.0] * len(official)]
+        blanks = [*[np.empty(0, np.int64)] * len(config.sources), *[places for _, places in official]]
+        asked = [i for i, share in enumerate(shares) if share > 0]
+        self.lexicon, ids = make_lexicon([self.texts[i] for i in asked], [shares[i] for i in asked], config.num_words)
+        self.sources, self.held_out = [], []
+        for i, own in zip(asked, ids, strict=True):
+            ends = self.texts[i].document_ends
+            documents = np.stack([np.r_[0, ends[:-1]], ends], 1)
+            kept = np.array([names[i] in config.held_out and _kept(self.texts[i], *d) for d in documents])
+            own_blanks = blanks[i][~kept] if len(blanks[i]) else blanks[i]
+            self.sources.append(Source(own, documents[~kept], shares[i], own_blanks))
+            if kept.any():
+                self.held_out.append(Source(own, documents[kept], 1.0))
+        self._validation: list[tuple[ClozeInput, int]] = []
+
+    def build_net(self) -> nn.Module:
+        net = build_net(self.config, len(self.lexicon.words), len(self.lexicon.chars))
+        if self.config.word2vec_epochs:
+            vectors = word_vectors(self.texts, self.lexicon.words.symbols, self.config)
+            known = ~np.isnan(vectors[:, 0])
+            embedding = net.words if isinstance(net, ClozeSeedNet) else net.reader.words
+            with torch.no_grad():
+                embedding.weight[torch.from_numpy(known)] = torch.from_numpy(vectors[known])
+        return net
+
+    def batches(self) -> ClozeBatches:
+        return ClozeBatches(self.sources, self.lexicon, self.config)
+
+    def loss(self, net: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        if isinstance(net, ClozeSeedNet):
+            return position_loss(net, batch)
+        assert isinstance(net, ClozeNet)
+        return word_loss(net, batch, self.config.lm_weight)
+
+    def validate(self, net: nn.Module) -> dict[str, float]:
+        """Accuracy and loss on one-blank questions from held-out documents."""
+        logits, answers = self._answer_validation(net)
+        correct = (logits.argmax(-1) == answers).float().mean()
+        return {"held_out_accuracy": correct.item(), "held_out_loss": F.cross_entropy(logits, answers).item()}
+
+    def _answer_validation(self, net: nn.Module) -> tuple[Tensor, Tensor]:
+        """Logits (questions, most candidates) and answers (questions,) of the validation set."""
+        if not self._validation:
+            self._validation = make_validation(self.held_out, self.lexicon, self.config.validation_questions)
+        device = next(net.parameters()).device
+        width = max(len(one.candidate_words) for one, _ in self._validation)
+        rows = []
+        for start in range(0, len(self._validation), 32):
+            feeds = collate([one for one, _ in self._validation[start : start + 32]])
+            logits = net(**{name: torch.from_numpy(array).to(device) for name, array in feeds.items()})[:, 0].cpu()
+            rows.append(F.pad(logits, (0, width - logits.shape[1]), value=-1e9))
+        return torch.cat(rows), torch.tensor([answer for _, answer in self._validation])
+
+    def graph(self, net: nn.Module) -> tuple[Graph, dict[str, Any]]:
+        """The network with softmax, its temperature fitted on the held-out documents."""
+        with torch.inference_mode():
+            temperature = fit_temperature(*self._answer_validation(net))
+        parts = (slice(0, 3), slice(3, 4), slice(4, 9))
+        batches = [collate([one for one, _ in self._validation[part]]) for part in parts]
+        sizes = {name: torch.export.Dim(name, min=1, max=limit) for name, limit in SIZES.items()}
+        return Graph(
+            module=ServedCloze(net, temperature),
+            examples=[tuple(torch.from_numpy(batch[name]) for name in AXES) for batch in batches],
+            dynamic_shapes=tuple({i: sizes[axis] for i, axis in enumerate(axes)} for axes in AXES.values()),
+            input_names=list(AXES),
+            output_names=["probs"],
+        ), {**LIMITS, "chars_per_word": CHARS_PER_WORD, "temperature": temperature}
+
+    def vocabulary(self) -> dict[str, bytes]:
+        return {WORDS: self.lexicon.words.to_text().encode(), CHARS: self.lexicon.chars.to_text().encode()}
+
+    def golden_requests(self) -> list[dict[str, Any]]:
+        return CLOZE_REQUESTS
+
+    def training_data(self) -> list[str]:
+        return [*self.config.sources, *self.config.questions]
+
+
+class ServedCloze(nn.Module):
+    """Logits → probs (N, Q, K): what leaves the graph."""
+
+    def __init__(self, net: nn.Module, temperature: float) -> None:
+        super().__init__()
+        self.net, self.temperature = net, temperature
+
+    def forward(
+        self,
+        words: Tensor,
+        chars: Tensor,
+        blanks: Tensor,
+        candidate_words: Tensor,
+        candidate_chars: Tensor,
+        match: Tensor,
+    ) -> Tensor:
+        logits = self.net(words, chars, blanks, candidate_words, candidate_chars, match)
+        probs: Tensor = (logits / self.temperature).softmax(-1)
+        return probs
+
+
+def word_loss(net: ClozeNet, batch: dict[str, Tensor], lm_weight: float) -> tuple[Tensor, dict[str, float]]:
+    """Choosing the answer among the document's words, and guessing other words of it among the batch's."""
+    inputs = {name: batch[name] for name in AXES}
+    answers = batch["answers"]
+    left, right = net.read(inputs["words"], inputs["chars"])
+    logits = net.score(left, right, **inputs)
+    pointing = F.cross_entropy(logits.flatten(0, 1), answers.flatten(), ignore_index=-1)
+    queries = net.queries(left, right, batch["lm_places"])
+    fits = net.word_scores(queries.flatten(0, 1), net.reader(batch["lm_words"], batch["lm_chars"]))
+    guessing = F.cross_entropy(fits, batch["lm_targets"].flatten())
+    correct = (logits.argmax(-1) == answers)[answers >= 0].float().mean()
+    stats = {"pointing": pointing.item(), "lm": guessing.item(), "accuracy": correct.item()}
+    return pointing + lm_weight * guessing, stats
+
+
+def position_loss(net: ClozeSeedNet, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    """Cross entropy with a target that is uniform over the answer's occurrences."""
+    match, answers = batch["match"], batch["answers"]
+    asked = answers >= 0
+    found = (match.unsqueeze(1) == (answers + 1).unsqueeze(-1)) & asked.unsqueeze(-1)  # (N, Q, T)
+    target = found / found.sum(-1, keepdim=True).clamp_min(1)
+    logs = net.positions(batch["words"], batch["blanks"], match)
+    loss = -(target * logs).sum(-1)[asked].mean()
+    correct = found.gather(-1, logs.argmax(-1, keepdim=True)).squeeze(-1)[asked].float().mean()
+    return loss, {"accuracy": correct.item()}
+
+
+def make_validation(sources: Sequence[Source], lexicon: Lexicon, count: int) -> list[tuple[ClozeInput, int]]:
+    """Questions of one blank each, always the same ones."""
+    if not sources:
+        raise ConfigError("held_out: names no source, or one of too few documents")
+    rng = np.random.default_rng(0)
+    made = []
+    while len(made) < count:
+        ids, _ = draw_document(rng, sources[len(made) % len(sources)], lexicon.ends_sentence, draw_length(rng))
+        question = blank_out(rng, ids, lexicon, max_blanks=1)
+        if len(question.blanks):
+            one, answers = encode_question(question, lexicon)
+            made.append((one, int(answers[0])))
+    return made
+
+
+def build_net(config: ClozeConfig, num_words: int, num_chars: int) -> nn.Module:
+    """The network that a configuration names."""
+    if config.net == "cloze":
+        return ClozeNet(
+            num_words, num_chars, config.width, config.char_width, config.hidden, config.key_width, config.dropout
+        )
+    if config.net == "cloze-seed":
+        return ClozeSeedNet(num_words, config.width, config.hidden)
+    raise ConfigError(f"net: {config.net!r}, must be cloze or cloze-seed")
+
+
+def _find(folder: Path, name: str) -> Path:
+    for suffix in (".txt", ".txt.xz"):
+        if (path := folder / (name + suffix)).exists():
+            return path
+    raise ConfigError(f"sources: no {name}.txt or {name}.txt.xz in {folder}")
+
+
+def _kept(text: Text, start: int, end: int) -> bool:
+    """Whether a document is held out: decided by its words alone, so a new run or a reordered file decides alike."""
+    words = "".join(text.words[i] for i in text.ids[start : min(end, start + 50)])
+    return zlib.crc32(words.encode()) % HELD_OUT == 0

@@ -1,0 +1,80 @@
+"""The recogniser's classes, generated from public standards.
+
+GB 2312 (6,763 hanzi) ∪ 通用规范汉字表 (2013; 8,105) ∪ Big5 level 1 (5,401 traditional), ASCII, and the
+punctuation of Chinese and Western print. Forms that no single crop can tell apart share a class.
+"""
+
+from functools import cache
+from pathlib import Path
+
+# One line a level: 3,500 + 3,000 + 1,605 characters in the standard's order.
+TGSCC = Path(__file__).with_name("tgscc2013.txt")
+
+PUNCTUATION = "、。·—…～〈〉《》「」『』【】〔〕‘’“”¥€£°×÷±℃〇"
+
+# ASCII marks whose full-width twin is what Chinese print has; a crop shows neither width nor margin.
+CHINESE_FIRST = "，！？：；（）"
+
+# Characters that a crop without margin and size cannot tell apart in one print or another.
+LOOK_ALIKES = (
+    "0Oo〇°。", "1Il|丨", "-—_一", "',‘’，、`", '"“”', ".·", "Cc", "Kk", "Pp", "Ss", "Uu", "Vv", "Ww", "Xx×", "Zz",
+    "<〈", ">〉", "[〔", "]〕", "口囗", "/丿",
+)  # fmt: skip
+
+
+def fullwidth(char: str) -> str:
+    """The full-width twin of a printable ASCII character: A → Ａ."""
+    return chr(ord(char) + 0xFEE0)
+
+
+@cache
+def gb2312_hanzi() -> tuple[str, ...]:
+    """Rows 16 to 87 of GB 2312: level 1 by pinyin, level 2 by radical."""
+    cells = (bytes((0xA0 + row, 0xA0 + cell)) for row in range(16, 88) for cell in range(1, 95))
+    return tuple(char for code in cells if (char := code.decode("gb2312", "ignore")))
+
+
+@cache
+def big5_level1() -> tuple[str, ...]:
+    """Big5 level 1, A440 to C67E: the 5,401 traditional characters in common use."""
+    trails = [*range(0x40, 0x7F), *range(0xA1, 0xFF)]
+    codes = (bytes((lead, trail)) for lead in range(0xA4, 0xC7) for trail in trails)
+    return tuple(char for code in codes if code <= b"\xc6\x7e" and (char := code.decode("big5", "ignore")))
+
+
+@cache
+def tgscc() -> tuple[str, str, str]:
+    """The three levels of 通用规范汉字表."""
+    first, second, third = TGSCC.read_text(encoding="utf-8").split()
+    return first, second, third
+
+
+def level1_hanzi() -> tuple[str, ...]:
+    """GB 2312 level 1: the 3,755 most frequent simplified hanzi."""
+    return gb2312_hanzi()[:3755]
+
+
+def build_charset() -> list[str]:
+    """One string a class: the character that is answered, then other forms of the same class."""
+    classes = []
+    for code in range(0x21, 0x7F):
+        plain, wide = chr(code), fullwidth(chr(code))
+        classes.append(wide + plain if wide in CHINESE_FIRST else plain + wide)
+    classes += PUNCTUATION
+    known = set("".join(classes))
+    # Frequent first, so that equal scores are answered by the frequent one.
+    first, second, third = tgscc()
+    for char in (*level1_hanzi(), *first, *gb2312_hanzi(), *second, *third, *big5_level1()):
+        if char not in known:
+            known.add(char)
+            classes.append(char)
+    return classes
+
+
+def look_alikes(forms: str) -> set[str]:
+    """A class's forms and all that LOOK_ALIKES puts beside them."""
+    alike = set(forms)
+    for group in LOOK_ALIKES:
+        if alike & set(group):
+            alike |= set(group)
+    return alike

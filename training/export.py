@@ -1,0 +1,202 @@
+"""Checkpoint → bundle: `python -m training.export training/configs/ocr.toml [--version 1] [--root models]`.
+
+The graph is checked against torch at several shapes, its weights are stored as fp16, and the golden samples are
+answered by the very code that serves them.
+"""
+
+import argparse
+import datetime
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from torch import nn
+
+from models import bundle as bundles
+from models.registry import MODELS
+from models.runtime import Session
+from training.config import ConfigError, TrainConfig
+from training.graph import Graph
+from training.loop import CHECKPOINT, load_checkpoint, run_folder
+from training.train import make_task
+
+OPSET = 20
+# Largest difference between torch and onnxruntime that fp32 rounding explains.
+PARITY = 2e-5
+# Smaller tensors (biases, norms) stay fp32: they weigh nothing and carry the scale of everything.
+MIN_FP16_ELEMENTS = 4096
+
+
+class ExportTask(Protocol):
+    """What a task gives the exporter, besides what it gives the training loop."""
+
+    config: TrainConfig
+
+    def build_net(self) -> nn.Module:
+        """A fresh network."""
+
+    def graph(self, net: nn.Module) -> tuple[Graph, dict[str, Any]]:
+        """What is served, and the facts that its model reads; fits temperature and thresholds."""
+
+    def vocabulary(self) -> dict[str, bytes]:
+        """Text files of the bundle."""
+
+    def golden_requests(self) -> list[dict[str, Any]]:
+        """Requests for golden.json, as Model.request_from_json reads them."""
+
+    def training_data(self) -> list[str]:
+        """What the weights were trained on, for the manifest."""
+
+
+def export(task: ExportTask, model_name: str, version: int, root: Path) -> Path:
+    """Writes the bundle of the experiment's checkpoint; its folder.
+
+    Raises:
+        ConfigError: there is no checkpoint, or the graph does not do what the network does.
+    """
+    if task.config.threads:
+        torch.set_num_threads(task.config.threads)
+    checkpoint = run_folder(task.config) / CHECKPOINT
+    if not checkpoint.exists():
+        raise ConfigError(f"{checkpoint}: missing, train first")
+    net = task.build_net()
+    step = load_checkpoint(checkpoint, net, None, torch.device("cpu"))
+    net.eval()
+    graph, facts = task.graph(net)
+    with tempfile.TemporaryDirectory() as folder:
+        exact, file = Path(folder) / "exact.onnx", Path(folder) / bundles.GRAPH
+        to_onnx(graph, exact)
+        check_parity(graph, exact)
+        store_fp16(exact, file)
+        manifest = {
+            "name": model_name,
+            "version": version,
+            "contract": MODELS[model_name].contract,
+            "facts": facts,
+            "trained": {"steps": step, "config": asdict(task.config), "data": task.training_data()},
+            "made": {
+                "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+                "commit": git_commit(),
+                "torch": torch.__version__,
+                "onnx": onnx.__version__,
+            },
+        }
+        target = root / model_name / str(version)
+        card = target / "README.md"
+        text = card.read_bytes() if card.exists() else b""
+        files: dict[str, Path | bytes] = {bundles.GRAPH: file, **task.vocabulary(), bundles.GOLDEN: b"[]\n"}
+        bundles.write(target, files, manifest)
+        golden = answer_golden(target, model_name, task.golden_requests())
+        bundles.write(target, {**files, bundles.GOLDEN: golden}, manifest)
+        if text:
+            card.write_bytes(text)
+    return target
+
+
+def to_onnx(graph: Graph, file: Path) -> None:
+    """Traces the module into one file with dynamic shapes."""
+    program = torch.onnx.export(
+        graph.module.eval(),
+        graph.examples[0],
+        input_names=list(graph.input_names),
+        output_names=list(graph.output_names),
+        dynamic_shapes=graph.dynamic_shapes,
+        dynamo=True,
+        external_data=False,
+        opset_version=OPSET,
+        verbose=False,
+    )
+    assert program is not None
+    program.save(file)
+
+
+def check_parity(graph: Graph, file: Path) -> None:
+    """Raises ConfigError where onnxruntime's floats differ from torch's by more than PARITY."""
+    session = Session(file, "cpu")
+    for example in graph.examples:
+        with torch.inference_mode():
+            outputs = graph.module(*example)
+        feeds = {name: value.numpy() for name, value in zip(graph.input_names, example, strict=True)}
+        got = session.run(feeds)
+        for name, expected in zip(
+            graph.output_names, outputs if isinstance(outputs, tuple) else (outputs,), strict=True
+        ):
+            if expected.is_floating_point():
+                worst = float(np.abs(got[name] - expected.numpy()).max())
+                if not worst <= PARITY:
+                    raise ConfigError(f"export: {name} differs from torch by {worst:.2e}, at most {PARITY:.0e}")
+
+
+def store_fp16(source: Path, target: Path) -> None:
+    """Large weights as fp16 with a Cast behind each: half the file; the runtime folds the Cast when it loads."""
+    model = onnx.load(source)
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT and np.prod(tensor.dims) >= MIN_FP16_ELEMENTS:
+            name, values = tensor.name, onnx.numpy_helper.to_array(tensor)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(half(values), f"{name}.fp16"))
+            casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT))
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([*casts, *nodes])
+    # Traces of the exporter's source lines: half a megabyte that names this machine's folders.
+    for node in model.graph.node:
+        del node.metadata_props[:]
+    onnx.checker.check_model(model)
+    onnx.save(model, target)
+
+
+def half(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
+    """fp16 within its range: a weight beyond it is a fault of training."""
+    if float(np.abs(values).max()) > 65504:
+        raise ConfigError("export: a weight is beyond fp16's range")
+    return values.astype(np.float16)
+
+
+def answer_golden(target: Path, model_name: str, requests: Sequence[Mapping[str, Any]]) -> bytes:
+    """golden.json: the requests with the bundle's own answers."""
+    cls = MODELS[model_name]
+    bundle = bundles.load(target, cls.contract)
+    model = cls(bundle, Session(bundle.graph, "cpu"))
+    cases = []
+    for request in requests:
+        answer = model.answer(model.request_from_json(dict(request)))
+        cases.append({"request": request, "answer": model.answer_to_json(answer)})
+    return bundles.to_json(cases)
+
+
+def git_commit() -> str:
+    """The commit that the exporting code is at, "unknown" outside a repository."""
+    done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__)
+    parser.add_argument("config", type=Path, help="experiment, a TOML file")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key")
+    parser.add_argument("--version", type=int, default=1, help="version of the bundle (default: 1)")
+    parser.add_argument("--root", type=Path, default=Path("models"), help="where bundles live (default: models)")
+    options = parser.parse_args(arguments)
+    try:
+        task = make_task(options.config, options.set)
+        target = export(task, task.config.task, options.version, options.root)
+    except (ConfigError, OSError, tomllib.TOMLDecodeError) as error:
+        print(f"{options.config}: {error}", file=sys.stderr)
+        return 1
+    print(target)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

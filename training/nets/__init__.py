@@ -1,0 +1,1 @@
+"""Networks: nothing but nn.Module."""

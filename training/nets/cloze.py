@@ -1,0 +1,155 @@
+"""ClozeNet: reads a document once in both directions, points at the words that may fill its blanks."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.cloze.text import CHARS_PER_WORD
+from models.vocab import PAD
+
+DISTANCES = (1, 2, 3, 5, 9, 17, 33, 65, 129, 257)
+ABSENT = -4.0
+
+
+class WordReader(nn.Module):
+    """Vectors of words from their id and their characters, so that unknown words are read as well."""
+
+    def __init__(self, num_words: int, num_chars: int, width: int, char_width: int) -> None:
+        super().__init__()
+        self.words = nn.Embedding(num_words, width, padding_idx=PAD)
+        self.chars = nn.Embedding(num_chars, char_width, padding_idx=PAD)
+        self.spell = nn.Linear(CHARS_PER_WORD * char_width, width)
+        self.norm = nn.LayerNorm(width)
+        nn.init.normal_(self.words.weight, std=0.3)
+        nn.init.normal_(self.chars.weight, std=0.3)
+
+    def forward(self, words: Tensor, chars: Tensor) -> Tensor:
+        """(…) ids, (…, C) character ids → (…, width)."""
+        return self.norm(self.words(words) + self.spell(self.chars(chars).flatten(-2)))
+
+
+class ClozeNet(nn.Module):
+    """A one-layer GRU from the left and one from the right. What precedes a blank by the one and follows it by
+    the other is the query; it is compared with each position of the document (attention sum, arXiv:1603.01547)
+    and, as a language model, with each candidate word itself.
+
+    The query of a position never sees the word there, so every word of a text teaches the language model.
+    """
+
+    def __init__(
+        self, num_words: int, num_chars: int, width: int, char_width: int, hidden: int, key_width: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.reader = WordReader(num_words, num_chars, width, char_width)
+        self.left = nn.GRU(width, hidden, batch_first=True)
+        self.right = nn.GRU(width, hidden, batch_first=True)
+        self.query = nn.Sequential(nn.Linear(2 * hidden, 2 * hidden), nn.GELU(), nn.Dropout(dropout))
+        self.to_pointer = nn.Linear(2 * hidden, key_width)
+        self.key = nn.Linear(2 * hidden, key_width)
+        self.to_word = nn.Linear(2 * hidden, width)
+        self.word_key = nn.Linear(width, width)
+        self.word_bias = nn.Linear(width, 1)
+        self.distance = nn.Embedding(2 * len(DISTANCES) + 1, 1)
+        self.neighbours = nn.Parameter(torch.zeros(3))
+        self.count = nn.Parameter(torch.zeros(1))
+        self.absent = nn.Parameter(torch.tensor([ABSENT]))
+        self.dropout = nn.Dropout(dropout)
+        nn.init.zeros_(self.distance.weight)
+
+    def forward(
+        self,
+        words: Tensor,
+        chars: Tensor,
+        blanks: Tensor,
+        candidate_words: Tensor,
+        candidate_chars: Tensor,
+        match: Tensor,
+    ) -> Tensor:
+        """models.cloze.text.ClozeInput in batches → logits (N, Q, K), -1e9 on padding."""
+        left, right = self.read(words, chars)
+        return self.score(left, right, words, chars, blanks, candidate_words, candidate_chars, match)
+
+    def read(self, words: Tensor, chars: Tensor) -> tuple[Tensor, Tensor]:
+        """States after each word from the left, and from the right: two of (N, T, hidden), 0 on padding."""
+        embedded = self.dropout(self.reader(words, chars))
+        present = words != PAD
+        back = reversal(present)
+        left, _ = self.left(embedded)
+        right, _ = self.right(gather_rows(embedded, back))
+        mask = present.unsqueeze(-1).to(left.dtype)
+        return left * mask, gather_rows(right, back) * mask
+
+    def queries(self, left: Tensor, right: Tensor, places: Tensor) -> Tensor:
+        """What stands around places (N, Q), as vectors (N, Q, 2·hidden)."""
+        before = gather_rows(F.pad(left, (0, 0, 1, 0)), places)
+        after = gather_rows(F.pad(right, (0, 0, 0, 1)), places + 1)
+        return self.query(self.dropout(torch.cat([before, after], -1)))
+
+    def score(
+        self,
+        left: Tensor,
+        right: Tensor,
+        words: Tensor,
+        chars: Tensor,
+        blanks: Tensor,
+        candidate_words: Tensor,
+        candidate_chars: Tensor,
+        match: Tensor,
+    ) -> Tensor:
+        """forward, from the states that read gave."""
+        query = self.queries(left, right, blanks)
+        keys = self.key(torch.cat([left, right], -1))  # (N, T, key)
+        points = self.to_pointer(query) @ keys.transpose(1, 2) * keys.shape[-1] ** -0.5  # (N, Q, T)
+        points = points + self.places(words, chars, blanks)
+        points = points.masked_fill((match == 0).unsqueeze(1), -1e4)
+        highest = points.detach().amax(-1, keepdim=True)
+        index = match.unsqueeze(1).expand_as(points)
+        shape = (points.shape[0], points.shape[1], candidate_words.shape[1] + 1)
+        mass = torch.zeros(shape, dtype=points.dtype, device=points.device)
+        mass = mass.scatter_add(-1, index, (points - highest).exp())
+        pointed = torch.logaddexp((mass[..., 1:] + 1e-30).log() + highest, self.absent)
+        counts = torch.zeros(shape[0], shape[2], dtype=points.dtype, device=points.device)
+        counts = counts.scatter_add(-1, match, torch.ones_like(match, dtype=points.dtype))[:, 1:]
+        candidates = self.reader(candidate_words, candidate_chars)
+        logits = pointed + self.word_scores(query, candidates) + self.count * torch.log1p(counts).unsqueeze(1)
+        return logits.masked_fill((candidate_words == PAD).unsqueeze(1), -1e9)
+
+    def word_scores(self, query: Tensor, candidates: Tensor) -> Tensor:
+        """The language model: queries (…, Q, 2·hidden), word vectors (…, K, width) → (…, Q, K)."""
+        fit = self.to_word(query) @ self.word_key(candidates).transpose(-1, -2) * candidates.shape[-1] ** -0.5
+        return fit + self.word_bias(candidates).transpose(-1, -2)
+
+    def places(self, words: Tensor, chars: Tensor, blanks: Tensor) -> Tensor:
+        """What speaks for each position beside its words, (N, Q, T): distance; neighbours like the blank's."""
+        steps = torch.arange(words.shape[1], device=words.device)
+        distance = steps - blanks.unsqueeze(-1)  # (N, Q, T)
+        bucket = sum((distance.abs() >= d).long() for d in DISTANCES)
+        score = self.distance(bucket * distance.sign() + len(DISTANCES)).squeeze(-1)
+        code = spelling(chars)
+        before = F.pad(code, (1, 0), value=-1)
+        after = F.pad(code, (0, 1), value=-1)
+        same_before = before[:, :-1].unsqueeze(1) == before.gather(1, blanks).unsqueeze(-1)
+        same_after = after[:, 1:].unsqueeze(1) == after.gather(1, blanks + 1).unsqueeze(-1)
+        for weight, same in zip(self.neighbours, (same_before, same_after, same_before & same_after), strict=True):
+            score = score + weight * same.to(score.dtype)
+        return score
+
+
+def spelling(chars: Tensor) -> Tensor:
+    """(N, T, C) character ids below 2¹⁴ → (N, T) one number for each spelling."""
+    code = chars[..., 0]
+    for i in range(1, CHARS_PER_WORD):
+        code = code * 16384 + chars[..., i]
+    return code
+
+
+def reversal(present: Tensor) -> Tensor:
+    """(N, T) positions that reverse each row's words and leave its padding: a right-to-left pass must not read it."""
+    steps = torch.arange(present.shape[1], device=present.device).unsqueeze(0)
+    lengths = present.sum(1, keepdim=True)
+    return torch.where(present, lengths - 1 - steps, steps)
+
+
+def gather_rows(values: Tensor, rows: Tensor) -> Tensor:
+    """values (N, T, D), rows (N, M) → (N, M, D)."""
+    return values.gather(1, rows.unsqueeze(-1).expand(-1, -1, values.shape[-1]))

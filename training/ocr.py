@@ -1,0 +1,187 @@
+"""The recogniser's training task: fonts → batches → loss → figures on fonts never trained on."""
+
+import base64
+import io
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from models.ocr.image import normalize_crop
+from training.config import ConfigError, OcrConfig
+from training.data.augment import Augment
+from training.data.charset import build_charset, level1_hanzi
+from training.data.glyphs import Glyphs, load_glyphs, read_catalogue
+from training.data.ocr import GROUP, OcrBatches, draw_nothing
+from training.graph import Graph, fit_temperature
+from training.loop import to_device
+from training.nets.ocr import OcrNet, OcrSeedNet
+
+# As many candidates as anyone reads; every one more costs nothing but bytes.
+MAX_TOP_K = 20
+MAX_SIDE_PX = 4096
+# Share of clean characters of unseen fonts that the confidence threshold may reject.
+REJECTED_CLEAN = 0.002
+GOLDEN_CHARACTERS = "填字永國7"
+
+
+class OcrTask:
+    """What training.loop needs to know of the recogniser."""
+
+    def __init__(self, config: OcrConfig) -> None:
+        self.config = config
+        self.charset = build_charset()
+        fonts = read_catalogue()
+        self.fonts = [font for font in fonts if not font.held_out]
+        self.held_out = load_glyphs([font for font in fonts if font.held_out], self.charset)
+        if not self.fonts or not self.held_out:
+            raise ConfigError("no fonts are installed: run `./run fonts` first")
+        print(f"{len(self.fonts)} fonts to train on, {len(self.held_out)} held out", file=sys.stderr)
+        self._sets: dict[str, tuple[Tensor, Tensor]] | None = None
+
+    def build_net(self) -> nn.Module:
+        return build_net(self.config, len(self.charset))
+
+    def batches(self) -> OcrBatches:
+        c = self.config
+        return OcrBatches(
+            load_glyphs(self.fonts, self.charset),
+            self.charset,
+            steps=c.steps,
+            batch_size=c.batch_size,
+            crop_px=c.crop_px,
+            seed=c.seed,
+            warmup=c.level_warmup,
+            nothing_share=c.nothing_share,
+        )
+
+    def loss(self, net: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        crops, labels = batch
+        logits = net(crops)
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
+        return loss, {"accuracy": (logits.argmax(1) == labels).float().mean().item()}
+
+    def validate(self, net: nn.Module) -> dict[str, float]:
+        if self._sets is None:
+            self._sets = self._validation_sets()
+        device = next(net.parameters()).device
+        figures = {}
+        for name, (crops, labels) in self._sets.items():
+            right = [
+                net(to_device(c, device)).argmax(1).cpu() == y
+                for c, y in zip(crops.split(256), labels.split(256), strict=True)
+            ]
+            figures[name] = torch.cat(right).float().mean().item()
+        return figures
+
+    def _validation_sets(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Held-out fonts: clean level-1 hanzi, all classes clean, all classes degraded, and nothing."""
+        rng = np.random.default_rng(0)
+        level1 = set(level1_hanzi())
+        is_level1 = np.array([forms[0] in level1 for forms in self.charset])
+        drawn = [_draw(g, rng, self.config.validation_samples) for g in self.held_out]
+        images = np.concatenate([d[0] for d in drawn])
+        labels = np.concatenate([d[1] for d in drawn])
+        clean = self._crops(list(images))
+        order = rng.permutation(len(images))[: len(images) // GROUP * GROUP]
+        degraded, nothing = [], []
+        for start in range(0, min(len(order), 64 * GROUP), GROUP):
+            group = images[order[start : start + GROUP]]
+            augment = Augment(start, 1.0)
+            degraded += augment.photograph(1 - torch.from_numpy(group).float().unsqueeze(1) / 255)
+            nothing += [draw_nothing(rng, group, augment) for _ in range(8)]
+        truth = torch.from_numpy(labels)
+        level1_rows = torch.from_numpy(is_level1[labels])
+        return {
+            "level1": (clean[level1_rows], truth[level1_rows]),
+            "clean": (clean, truth),
+            "degraded": (self._crops(degraded), truth[torch.from_numpy(order[: len(degraded)])]),
+            "nothing": (self._crops(nothing), torch.full((len(nothing),), len(self.charset))),
+        }
+
+    def _crops(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> Tensor:
+        return torch.from_numpy(np.stack([normalize_crop(p, self.config.crop_px) for p in pictures])).unsqueeze(1)
+
+    def graph(self, net: nn.Module) -> tuple[Graph, dict[str, Any]]:
+        """Top-k and softmax in the graph; temperature and threshold fitted on the held-out fonts."""
+        sets = self._validation_sets()
+        with torch.inference_mode():
+            logits = {name: torch.cat([net(c) for c in crops.split(256)]) for name, (crops, _) in sets.items()}
+        fitted = ("clean", "degraded", "nothing")
+        temperature = fit_temperature(torch.cat([logits[n] for n in fitted]), torch.cat([sets[n][1] for n in fitted]))
+        confidence = (logits["clean"] / temperature).softmax(1)[:, :-1].amax(1)
+        facts = {
+            "crop_px": self.config.crop_px,
+            "max_top_k": MAX_TOP_K,
+            "max_side_px": MAX_SIDE_PX,
+            "temperature": temperature,
+            "rejection_threshold": round(float(confidence.quantile(REJECTED_CLEAN)), 4),
+        }
+        side = self.config.crop_px
+        generator = torch.Generator().manual_seed(0)
+        crops = [torch.randint(0, 256, (n, 1, side, side), generator=generator, dtype=torch.uint8) for n in (2, 1, 7)]
+        module = ServedOcr(net, temperature, MAX_TOP_K)
+        batch = torch.export.Dim("batch", min=1, max=4096)
+        return Graph(module, [(c,) for c in crops], ({0: batch},), ["crops"], ["ids", "probs", "nothing"]), facts
+
+    def vocabulary(self) -> dict[str, bytes]:
+        return {"charset.txt": "".join(f"{forms}\n" for forms in self.charset).encode()}
+
+    def golden_requests(self) -> list[dict[str, Any]]:
+        """A character of each held-out font, and a blank sheet."""
+        wanted = [next(n for n, forms in enumerate(self.charset) if char in forms) for char in GOLDEN_CHARACTERS]
+        pictures = []
+        for glyphs, number in zip(self.held_out, wanted, strict=False):
+            pictures.append(glyphs.images[np.flatnonzero(glyphs.ids == number)[0]])
+        pictures.append(np.full((40, 40), 255, np.uint8))
+        return [{"image": base64.b64encode(_png(picture)).decode(), "top_k": 3} for picture in pictures]
+
+    def training_data(self) -> list[str]:
+        return [f"glyphs of the font {font.name}" for font in self.fonts]
+
+
+class ServedOcr(nn.Module):
+    """Logits → ids (N, k), probs (N, k), nothing (N,): what leaves the graph."""
+
+    def __init__(self, net: nn.Module, temperature: float, k: int) -> None:
+        super().__init__()
+        self.net, self.temperature, self.k = net, temperature, k
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        probs = (self.net(crops) / self.temperature).softmax(dim=1)  # (N, num_classes + 1)
+        best, ids = probs[:, :-1].topk(self.k, dim=1)
+        return ids, best, probs[:, -1]
+
+
+def build_net(config: OcrConfig, num_classes: int) -> nn.Module:
+    """The network that a configuration names."""
+    if config.net == "ocr-seed":
+        return OcrSeedNet(num_classes, config.crop_px)
+    if config.net == "ocr":
+        return OcrNet(
+            num_classes,
+            config.crop_px,
+            config.widths,
+            config.blocks,
+            config.embedding,
+            config.activation,
+            config.dropout,
+        )
+    raise ConfigError(f"net: {config.net!r}, must be ocr or ocr-seed")
+
+
+def _draw(glyphs: Glyphs, rng: np.random.Generator, count: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    chosen = np.sort(rng.choice(len(glyphs.ids), min(count, len(glyphs.ids)), replace=False))
+    return glyphs.images[chosen], glyphs.ids[chosen]
+
+
+def _png(picture: npt.NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()

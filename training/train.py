@@ -1,0 +1,56 @@
+"""Trains an experiment: `python -m training.train training/configs/ocr.toml [--resume] [--set lr=3e-4]`."""
+
+import argparse
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from models.bundle import GRAPH
+from training.config import ClozeConfig, ConfigError, OcrConfig, load_config
+from training.loop import run_folder, train
+from training.weights import read_weights
+
+
+def make_task(path: Path, changes: list[str]) -> Any:
+    """The task of an experiment: the TOML's `task` names it.
+
+    Raises:
+        ConfigError: the experiment has a mistake, or its data is not there.
+    """
+    name = tomllib.loads(path.read_text(encoding="utf-8")).get("task")
+    # Imported here: each task reads its own data libraries.
+    if name == "ocr":
+        from training.ocr import OcrTask
+
+        return OcrTask(load_config(OcrConfig, path, changes))
+    if name == "cloze":
+        from training.cloze import ClozeTask
+
+        return ClozeTask(load_config(ClozeConfig, path, changes))
+    raise ConfigError(f"task: {name!r}, must be ocr or cloze")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command; its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
+    parser.add_argument("config", type=Path, help="experiment, a TOML file")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--init", type=Path, metavar="BUNDLE", help="start from the weights of a bundle's graph")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key")
+    options = parser.parse_args(arguments)
+    try:
+        task = make_task(options.config, options.set)
+        train(task, options.resume, read_weights(options.init / GRAPH) if options.init else None)
+    except (ConfigError, OSError, tomllib.TOMLDecodeError) as error:
+        print(f"{options.config}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; --resume goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    print(f"done: {run_folder(task.config)}", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

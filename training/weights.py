@@ -1,0 +1,32 @@
+"""Weights out of a bundle's graph, so that training can go on where the checkpoint is gone."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import Tensor
+
+# What the exporter put in front of the trained network's own names, and behind those stored as fp16.
+PREFIX, SUFFIX = "net.", ".fp16"
+
+
+def read_weights(graph: Path) -> dict[str, Tensor]:
+    """Parameter name → tensor, for training.loop.load_matching.
+
+    A batch norm that the exporter folded into its convolution comes back as that convolution's weights, and its
+    shift as the norm's bias (conv.bias → norm.bias): over fresh statistics (mean 0, variance 1) that is the same map.
+
+    Raises:
+        OSError: no such file.
+    """
+    weights = {}
+    for tensor in onnx.load(graph).graph.initializer:
+        name = tensor.name.removesuffix(SUFFIX)
+        if name.startswith(PREFIX):
+            values = onnx.numpy_helper.to_array(tensor).astype(np.float32)
+            own = name.removeprefix(PREFIX)
+            weights[own] = torch.from_numpy(values.copy())
+            if own.endswith("conv.bias"):
+                weights[own.replace("conv.bias", "norm.bias")] = weights[own]
+    return weights
