@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,7 @@ from torch import Tensor, nn
 from models.cloze.model import CHARS, WORDS
 from models.cloze.text import CHARS_PER_WORD, ClozeInput, collate
 from training.config import ClozeConfig, ConfigError
-from training.data.cloze import (
-    ClozeBatches,
-    Source,
-    blank_out,
-    draw_document,
-    draw_length,
-    encode_question,
-)
+from training.data.cloze import ClozeBatches, Source, blank_out, draw_document, draw_length, encode_question
 from training.data.cloze_lexicon import Lexicon, make_lexicon
 from training.data.cloze_official import read_questions
 from training.data.cloze_text import Text, read_text
@@ -49,22 +43,25 @@ class ClozeTask:
 
     def __init__(self, config: ClozeConfig) -> None:
         self.config = config
-        cache = Path(config.cache_folder)
-        names = [*config.sources, *config.questions]
-        self.texts = [read_text(_find(Path(config.text_folder), name), cache) for name in config.sources]
-        official = [read_questions(Path(folder)) for folder in config.questions]
-        self.texts += [text for text, _ in official]
-        shares = [*config.sources.values(), *[1.0] * len(official)]
-        blanks = [*[np.empty(0, np.int64)] * len(config.sources), *[places for _, places in official]]
-        asked = [i for i, share in enumerate(shares) if share > 0]
-        self.lexicon, ids = make_lexicon([self.texts[i] for i in asked], [shares[i] for i in asked], config.num_words)
+        folder, cache = Path(config.text_folder), Path(config.cache_folder)
+        shares = dict(config.sources)
+        texts = {name: read_text(_find(folder, name), cache) for name in config.sources}
+        blanks = {}
+        for name in config.questions:
+            texts[name], blanks[name] = read_questions(Path(name))
+            shares[name] = 1.0
+        self.texts = list(texts.values())
+        asked = [name for name, share in shares.items() if share > 0]
+        self.lexicon, ids = make_lexicon(
+            [texts[name] for name in asked], [shares[name] for name in asked], config.num_words
+        )
         self.sources, self.held_out = [], []
-        for i, own in zip(asked, ids, strict=True):
-            ends = self.texts[i].document_ends
+        for name, own in zip(asked, ids, strict=True):
+            ends = texts[name].document_ends
             documents = np.stack([np.r_[0, ends[:-1]], ends], 1)
-            kept = np.array([names[i] in config.held_out and _kept(self.texts[i], *d) for d in documents])
-            own_blanks = blanks[i][~kept] if len(blanks[i]) else blanks[i]
-            self.sources.append(Source(own, documents[~kept], shares[i], own_blanks))
+            kept = np.array([name in config.held_out and _kept(texts[name], *span) for span in documents])
+            official = blanks[name][~kept] if name in blanks else np.empty(0, np.int64)
+            self.sources.append(Source(own, documents[~kept], shares[name], official))
             if kept.any():
                 self.held_out.append(Source(own, documents[kept], 1.0))
         self._validation: list[tuple[ClozeInput, int]] = []
@@ -111,12 +108,15 @@ class ClozeTask:
         """The network with softmax, its temperature fitted on the held-out documents."""
         with torch.inference_mode():
             temperature = fit_temperature(*self._answer_validation(net))
-        parts = (slice(0, 3), slice(3, 4), slice(4, 9))
-        batches = [collate([one for one, _ in self._validation[part]]) for part in parts]
+        # Of the first example every axis that changes must be longer than one.
+        several = replace(self.config, batch_size=3, max_blanks=3, move_query=0.0)
+        drawn = ClozeBatches(self.sources, self.lexicon, several)
+        alone = collate([self._validation[0][0]])
+        batches = [drawn[0], {name: torch.from_numpy(array) for name, array in alone.items()}, drawn[1]]
         sizes = {name: torch.export.Dim(name, min=1, max=limit) for name, limit in SIZES.items()}
         return Graph(
             module=ServedCloze(net, temperature),
-            examples=[tuple(torch.from_numpy(batch[name]) for name in AXES) for batch in batches],
+            examples=[tuple(batch[name] for name in AXES) for batch in batches],
             dynamic_shapes=tuple({i: sizes[axis] for i, axis in enumerate(axes)} for axes in AXES.values()),
             input_names=list(AXES),
             output_names=["probs"],

@@ -18,6 +18,7 @@ from training.data.ocr import GROUP, draw_nothing
 from training.evaluate import accuracy
 
 PER_FONT = 4000  # characters of each font in the sets that are degraded
+NOTHING = 2000  # pictures without a single readable character
 SEED = 7
 
 
@@ -46,7 +47,7 @@ def evaluate(model: Model[Any, Any, Any, Any], confusions: int) -> dict[str, dic
     for percent in (5, 15):
         noisy = _altered(model, held_out, charset, rng, lambda images, share=percent: _ink_noise(images, share, rng))
         figures[f"{percent} % ink noise, all"] = noisy
-    blanks = [draw_nothing(rng, held_out[0].images[:GROUP], Augment(n, 1.0)) for n in range(2000)]
+    blanks = [draw_nothing(rng, held_out[0].images[:GROUP], Augment(n, 1.0)) for n in range(NOTHING)]
     rejected = sum(answer.rejected for answer in answer_all(model, blanks))
     figures["nothing readable: rejected"] = accuracy(rejected, len(blanks))
     print("commonest confusions:", " ".join(f"{a}→{b}×{n}" for (a, b), n in wrong.most_common(confusions)))

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnxscript.optimizer
 import torch
 from torch import nn
 
@@ -103,19 +105,28 @@ def export(task: ExportTask, model_name: str, version: int, root: Path) -> Path:
 
 
 def to_onnx(graph: Graph, file: Path) -> None:
-    """Traces the module into one file with dynamic shapes."""
-    program = torch.onnx.export(
-        graph.module.eval(),
-        graph.examples[0],
-        input_names=list(graph.input_names),
-        output_names=list(graph.output_names),
-        dynamic_shapes=graph.dynamic_shapes,
-        dynamo=True,
-        external_data=False,
-        opset_version=OPSET,
-        verbose=False,
-    )
+    """Traces the module into one file with dynamic shapes.
+
+    Constants are folded, but batch norms are not: onnxruntime does that when it loads, and here every weight keeps
+    its name and value, for training.weights.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's exporter warns of torch's own deprecations
+        program = torch.onnx.export(
+            graph.module.eval(),
+            graph.examples[0],
+            input_names=list(graph.input_names),
+            output_names=list(graph.output_names),
+            dynamic_shapes=graph.dynamic_shapes,
+            dynamo=True,
+            external_data=False,
+            optimize=False,
+            opset_version=OPSET,
+            verbose=False,
+        )
     assert program is not None
+    onnxscript.optimizer.fold_constants(program.model)
+    onnxscript.optimizer.remove_unused_nodes(program.model)
     program.save(file)
 
 

@@ -134,12 +134,14 @@ class OcrTask:
         return {"charset.txt": "".join(f"{forms}\n" for forms in self.charset).encode()}
 
     def golden_requests(self) -> list[dict[str, Any]]:
-        """A character of each held-out font, and a blank sheet."""
-        wanted = [next(n for n, forms in enumerate(self.charset) if char in forms) for char in GOLDEN_CHARACTERS]
-        pictures = []
-        for glyphs, number in zip(self.held_out, wanted, strict=False):
-            pictures.append(glyphs.images[np.flatnonzero(glyphs.ids == number)[0]])
-        pictures.append(np.full((40, 40), 255, np.uint8))
+        """A few characters, each in another held-out font that has it, and a blank sheet."""
+        pictures = [np.full((40, 40), 255, np.uint8)]
+        for i, char in enumerate(GOLDEN_CHARACTERS):
+            number = next(n for n, forms in enumerate(self.charset) if char in forms)
+            fonts = [g for g in self.held_out if number in g.ids]
+            if fonts:
+                glyphs = fonts[i % len(fonts)]
+                pictures.append(glyphs.images[np.flatnonzero(glyphs.ids == number)[0]])
         return [{"image": base64.b64encode(_png(picture)).decode(), "top_k": 3} for picture in pictures]
 
     def training_data(self) -> list[str]:

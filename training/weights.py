@@ -12,10 +12,7 @@ PREFIX, SUFFIX = "net.", ".fp16"
 
 
 def read_weights(graph: Path) -> dict[str, Tensor]:
-    """Parameter name → tensor, for training.loop.load_matching.
-
-    A batch norm that the exporter folded into its convolution comes back as that convolution's weights, and its
-    shift as the norm's bias (conv.bias → norm.bias): over fresh statistics (mean 0, variance 1) that is the same map.
+    """Parameter or buffer name → tensor, for training.loop.load_matching.
 
     Raises:
         OSError: no such file.
@@ -25,8 +22,5 @@ def read_weights(graph: Path) -> dict[str, Tensor]:
         name = tensor.name.removesuffix(SUFFIX)
         if name.startswith(PREFIX):
             values = onnx.numpy_helper.to_array(tensor).astype(np.float32)
-            own = name.removeprefix(PREFIX)
-            weights[own] = torch.from_numpy(values.copy())
-            if own.endswith("conv.bias"):
-                weights[own.replace("conv.bias", "norm.bias")] = weights[own]
+            weights[name.removeprefix(PREFIX)] = torch.from_numpy(values.copy())
     return weights

@@ -109,7 +109,8 @@ def test_augmentation_keeps_easy_glyphs_and_changes_hard_ones(latin: Glyphs) -> 
         pictures = Augment(1, level).photograph(ink)
         return float(np.abs(np.stack([normalize_crop(p, 48) for p in pictures]).astype(int) - clean).mean())
 
-    assert change(0.0) < 8 < change(1.0)
+    easy, hard = change(0.0), change(1.0)
+    assert easy < 15 and hard > 1.8 * easy
 
 
 def test_class_weights_prefer_frequent_hanzi() -> None:

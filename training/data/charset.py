@@ -59,7 +59,10 @@ def build_charset() -> list[str]:
     classes = []
     for code in range(0x21, 0x7F):
         plain, wide = chr(code), fullwidth(chr(code))
-        classes.append(wide + plain if wide in CHINESE_FIRST else plain + wide)
+        if wide in PUNCTUATION:  # ～ is told from ~ by its length
+            classes.append(plain)
+        else:
+            classes.append(wide + plain if wide in CHINESE_FIRST else plain + wide)
     classes += PUNCTUATION
     known = set("".join(classes))
     # Frequent first, so that equal scores are answered by the frequent one.

@@ -23,6 +23,8 @@ GLYPH_PX = 64
 INK_PX = 56
 CATALOGUE = Path(__file__).parents[1] / "fonts.toml"
 CACHE = Path(".cache/glyphs")
+RENDERING = 2  # raised when the same font and charset are drawn otherwise: older caches are not read
+MAX_SIZE_PX = 600  # a full stop is a tenth of the em
 REPLACEMENTS = ("\ufffe", "\uffff")  # no font draws these: what comes out is its box for missing glyphs
 
 
@@ -66,15 +68,16 @@ def load_glyphs(fonts: Sequence[Font], charset: Sequence[str], workers: int = 2)
         print(f"rendering {len(charset)} classes from {len(missing)} fonts into {CACHE}", file=sys.stderr)
         CACHE.mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            list(pool.map(_render_to_cache, missing, [charset] * len(missing)))
+            targets = [_cache_file(font, charset) for font in missing]
+            list(pool.map(_render_to_cache, missing, [charset] * len(missing), targets))
     return [glyphs for font in fonts if len((glyphs := _read_cache(font, charset)).ids)]
 
 
 def render_font(font: Font, charset: Sequence[str]) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
     """(class, glyph) for each class that the font draws; blank, missing and doubtful glyphs are left out."""
     for file in font.files:
-        ttf = TTFont(file, fontNumber=font.index if file.suffix == ".ttc" else -1, lazy=True)
-        mapped = set(ttf.getBestCmap() or {})
+        with TTFont(file, fontNumber=font.index if file.suffix == ".ttc" else -1, lazy=True) as ttf:
+            mapped = set(ttf.getBestCmap() or {})
         wanted = [(number, char) for number, forms in enumerate(charset) for char in forms if ord(char) in mapped]
         if not wanted:
             continue
@@ -88,20 +91,22 @@ def render_font(font: Font, charset: Sequence[str]) -> Iterator[tuple[int, npt.N
 def _draw(char: str, file: Path, index: int) -> npt.NDArray[np.uint8] | None:
     size = INK_PX
     for _ in range(3):  # glyphs differ in how much of the em they fill: two corrections suffice
-        font = _open_font(file, index, size)
-        x0, y0, x1, y1 = font.getbbox(char)
-        side = max(x1 - x0, y1 - y0)
-        if side == 0:
+        # The ink itself: a font's own box of a character includes its advance.
+        canvas = Image.new("L", (3 * size, 3 * size))
+        ImageDraw.Draw(canvas).text((size, size), char, font=_open_font(file, index, size), fill=255)
+        box = canvas.getbbox()
+        if box is None:
             return None
+        side = max(box[2] - box[0], box[3] - box[1])
         if abs(side - INK_PX) <= 2:
             break
-        size = max(8, min(1000, round(size * INK_PX / side)))
+        size = max(8, min(MAX_SIZE_PX, round(size * INK_PX / side)))
     if side > GLYPH_PX:
         return None
-    image = Image.new("L", (GLYPH_PX, GLYPH_PX), 255)
-    offset = ((GLYPH_PX - x1 - x0) / 2, (GLYPH_PX - y1 - y0) / 2)
-    ImageDraw.Draw(image).text((round(offset[0]), round(offset[1])), char, font=font, fill=0)
-    glyph = np.asarray(image)
+    ink = np.asarray(canvas.crop(box))
+    glyph = np.full((GLYPH_PX, GLYPH_PX), 255, np.uint8)
+    top, left = (GLYPH_PX - ink.shape[0]) // 2, (GLYPH_PX - ink.shape[1]) // 2
+    glyph[top : top + ink.shape[0], left : left + ink.shape[1]] = 255 - ink
     return glyph if (glyph < 128).sum() >= INK_PX // 4 else None
 
 
@@ -111,18 +116,17 @@ def _open_font(file: Path, index: int, size: int) -> ImageFont.FreeTypeFont:
 
 
 def _cache_file(font: Font, charset: Sequence[str]) -> Path:
-    key = "\n".join([*charset, *(str(f) for f in font.files), str(font.index), str(GLYPH_PX), str(INK_PX)])
+    key = "\n".join([*charset, *(str(f) for f in font.files), *map(str, (font.index, GLYPH_PX, INK_PX, RENDERING))])
     return CACHE / f"{font.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npy"
 
 
-def _render_to_cache(font: Font, charset: Sequence[str]) -> None:
+def _render_to_cache(font: Font, charset: Sequence[str], target: Path) -> None:
     found: dict[tuple[int, bytes], npt.NDArray[np.uint8]] = {}
     for number, glyph in render_font(font, charset):
         found[number, glyph.tobytes()] = glyph
     order = sorted(found)
     ids = np.array([number for number, _ in order], dtype=np.int64)
     images = np.stack([found[key] for key in order]) if order else np.zeros((0, GLYPH_PX, GLYPH_PX), np.uint8)
-    target = _cache_file(font, charset)
     for array, file in ((images, target.with_suffix(".images.npy")), (ids, target)):  # ids last: they say it is whole
         temporary = file.with_suffix(".tmp")
         with temporary.open("wb") as out:

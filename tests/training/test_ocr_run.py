@@ -1,0 +1,163 @@
+"""The recogniser's whole way on a small scale: train, export, serve, evaluate, go on from the bundle's weights."""
+
+import json
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+
+from models import bundle as bundles
+from models.ocr.types import OcrRequest
+from models.registry import load_model
+from training import evaluate_ocr
+from training import ocr as ocr_module
+from training.config import ConfigError, OcrConfig
+from training.data import glyphs as glyphs_module
+from training.data.glyphs import Font
+from training.evaluate import BEGIN, END, accuracy, record
+from training.export import export
+from training.loop import load_matching, train
+from training.nets.activations import Damped
+from training.nets.ocr import OcrNet, OcrSeedNet
+from training.ocr import OcrTask, build_net, fit_temperature
+from training.weights import read_weights
+
+FONTS = Path(matplotlib.get_data_path()) / "fonts/ttf"
+CATALOGUE = [
+    Font("sans", (FONTS / "DejaVuSans.ttf",), 0, "print", 1.0, False),
+    Font("serif", (FONTS / "DejaVuSerif.ttf",), 0, "print", 1.0, True),
+]
+CONFIG = OcrConfig(
+    task="ocr", name="small", steps=60, batch_size=64, lr=1e-2, warmup_steps=5, threads=1, workers=0, crop_px=24,
+    widths=(8, 16, 16), blocks=(0, 0, 1), embedding=16, activation="damped", validate_every=60, validation_samples=40,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[OcrTask, torch.nn.Module, Path]:
+    """A task, its trained network and its bundle, in a folder of their own."""
+    folder = tmp_path_factory.mktemp("run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(glyphs_module, "CACHE", folder / "glyphs")
+        patch.setattr(ocr_module, "read_catalogue", lambda: CATALOGUE)
+        task = OcrTask(CONFIG)
+        net = train(task, resume=False)
+        target = export(task, "ocr", 3, folder / "models")
+    return task, net, target
+
+
+def test_it_learns(run: tuple[OcrTask, torch.nn.Module, Path]) -> None:
+    log = [json.loads(line) for line in (run[2].parents[2] / "runs/small/log.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in log if "loss" in line]
+    assert losses[-1] < losses[0] - 2
+    assert set(log[-1]["validation"]) == {"level1", "clean", "degraded", "nothing"}
+
+
+def test_the_bundle_answers_as_the_network_does(run: tuple[OcrTask, torch.nn.Module, Path]) -> None:
+    task, net, target = run
+    model = load_model("ocr", target.parents[1], device="cpu")
+    assert model.bundle.version == 3 and model.vocabulary_size == 10366
+    glyphs = task.held_out[0]
+    items = [model.preprocess(OcrRequest(image)) for image in glyphs.images[:20]]
+    with torch.inference_mode():
+        crops = torch.from_numpy(np.stack([item.crop for item in items])).unsqueeze(1)
+        probs = (net(crops) / model.bundle.facts["temperature"]).softmax(1)
+    for item, output, expected in zip(items, model.run(items), probs, strict=True):
+        assert model.postprocess(item, output).candidates[0].text in task.charset[int(expected[:-1].argmax())]
+        assert output.probs[0] == pytest.approx(float(expected[:-1].max()), abs=5e-3)  # weights are stored as fp16
+        assert output.nothing == pytest.approx(float(expected[-1]), abs=5e-3)
+
+
+def test_the_bundle_names_its_origin(run: tuple[OcrTask, torch.nn.Module, Path]) -> None:
+    manifest = json.loads((run[2] / bundles.MANIFEST).read_text())
+    assert manifest["trained"]["steps"] == 60
+    assert manifest["trained"]["config"]["widths"] == [8, 16, 16]
+    assert manifest["trained"]["data"] == ["glyphs of the font sans"]
+    assert len(json.loads((run[2] / bundles.GOLDEN).read_text())) == 2  # a blank sheet and 7
+    assert str(Path.cwd()).encode() not in (run[2] / bundles.GRAPH).read_bytes()
+
+
+def test_training_goes_on_from_the_bundles_weights(run: tuple[OcrTask, torch.nn.Module, Path]) -> None:
+    task, net, target = run
+    again = task.build_net().eval()
+    load_matching(again, read_weights(target / bundles.GRAPH))
+    crops = torch.randint(0, 256, (5, 1, 24, 24), dtype=torch.uint8)
+    with torch.inference_mode():
+        torch.testing.assert_close(again(crops), net(crops), atol=0.05, rtol=0.01)
+
+
+def test_evaluation_reports_every_set(
+    run: tuple[OcrTask, torch.nn.Module, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, _, target = run
+    monkeypatch.setattr(glyphs_module, "CACHE", target.parents[2] / "glyphs")
+    monkeypatch.setattr(evaluate_ocr, "read_catalogue", lambda: CATALOGUE)
+    monkeypatch.setattr(evaluate_ocr, "NOTHING", 20)
+    model = load_model("ocr", target.parents[1], device="cpu")
+    figures = evaluate_ocr.evaluate(model, confusions=3)
+    assert figures["clean, letters, digits, punctuation"]["total"] > 90
+    assert {"degraded, all", "5 % ink noise, all", "15 % ink noise, all"} <= figures.keys()
+    assert all(0 <= values["low"] <= values["accuracy"] <= values["high"] <= 1 for values in figures.values())
+
+
+def test_figures_go_into_manifest_and_card(run: tuple[OcrTask, torch.nn.Module, Path]) -> None:
+    _, _, target = run
+    (target / "README.md").write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    record(target, {"easy": accuracy(9, 10)}, "a command")
+    record(target, {"hard": accuracy(1, 10)}, "a command")
+    card = (target / "README.md").read_text()
+    assert card.startswith("before\n") and card.endswith("after\n") and "old" not in card
+    assert "| easy | accuracy 0.9, low 0.5958, high 0.9821, total 10 |" in card and "| hard |" in card
+    assert set(json.loads((target / bundles.MANIFEST).read_text())["metrics"]) == {"easy", "hard"}
+    assert load_model("ocr", target.parents[1], device="cpu").bundle.version == 3
+
+
+def test_an_export_without_a_checkpoint_says_so(
+    run: tuple[OcrTask, torch.nn.Module, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"last\.pt: missing, train first"):
+        export(run[0], "ocr", 1, tmp_path)
+
+
+def test_without_fonts_the_task_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ocr_module, "read_catalogue", list)
+    with pytest.raises(ConfigError, match=r"run `\./run fonts` first"):
+        OcrTask(CONFIG)
+
+
+@pytest.mark.parametrize("net", [OcrNet(12, 24, (8, 16, 16), (0, 1, 1), 16), OcrSeedNet(12, 24)], ids=["ocr", "seed"])
+def test_each_network_fits_one_batch(net: torch.nn.Module) -> None:
+    torch.manual_seed(0)
+    crops = torch.randint(0, 256, (12, 1, 24, 24), dtype=torch.uint8)
+    labels = torch.arange(12)
+    optimizer = torch.optim.Adam(net.parameters(), 3e-3)
+    for _ in range(80):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(net(crops), labels).backward()
+        optimizer.step()
+    assert net(crops).shape == (12, 13)
+    assert (net.eval()(crops).argmax(1) == labels).float().mean() >= 0.9
+
+
+def test_the_source_articles_network_has_its_size() -> None:
+    # 8.51 M parameters with the article's 3,062 classes; ours has one more class, nothing.
+    net = build_net(OcrConfig(task="ocr", name="x", steps=1, batch_size=1, lr=1.0, net="ocr-seed"), 3062)
+    assert sum(p.numel() for p in net.parameters()) == pytest.approx(8.51e6, rel=0.01)
+
+
+def test_damped_activation() -> None:
+    x = torch.tensor([-30.0, -1.0, 0.0, 2.0], requires_grad=True)
+    y = Damped()(x)
+    torch.testing.assert_close(y, torch.tensor([0.0, -0.36788, 0.0, 2.0]), atol=1e-4, rtol=0)
+    assert torch.autograd.gradcheck(Damped(), torch.tensor([-3.0, -1.0, 0.7], dtype=torch.float64, requires_grad=True))
+
+
+def test_temperature_is_found_again() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(4000, 10) * 2
+    labels = torch.multinomial((logits / 1.7).softmax(1), 1).squeeze(1)
+    assert fit_temperature(logits, labels) == pytest.approx(1.7, abs=0.1)
