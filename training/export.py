@@ -107,8 +107,8 @@ def export(task: ExportTask, model_name: str, version: int, root: Path) -> Path:
 def to_onnx(graph: Graph, file: Path) -> None:
     """Traces the module into one file with dynamic shapes.
 
-    Constants are folded, but batch norms are not: onnxruntime does that when it loads, and here every weight keeps
-    its name and value, for training.weights.
+    Nothing is folded or fused: onnxruntime does that when it loads, and here every weight keeps its name and value,
+    for training.weights.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's exporter warns of torch's own deprecations
@@ -125,7 +125,6 @@ def to_onnx(graph: Graph, file: Path) -> None:
             verbose=False,
         )
     assert program is not None
-    onnxscript.optimizer.fold_constants(program.model)
     onnxscript.optimizer.remove_unused_nodes(program.model)
     program.save(file)
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -21,7 +20,15 @@ class Graph:
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The temperature with the least cross-entropy (arXiv:1706.04599 §4.2), to a hundredth."""
-    grid = torch.arange(0.5, 3.0, 0.01)
-    losses = torch.stack([F.cross_entropy(logits / t, labels) for t in grid])
-    return round(float(grid[losses.argmin()]), 2)
+    """The temperature with the least cross-entropy (arXiv:1706.04599 §4.2), to a hundredth.
+
+    The loss has one minimum over the inverse temperature: a search by thirds finds it.
+    """
+    low, high = 0.3, 4.0
+    while high - low > 0.005:
+        left, right = low + (high - low) / 3, high - (high - low) / 3
+        if F.cross_entropy(logits / left, labels) < F.cross_entropy(logits / right, labels):
+            high = right
+        else:
+            low = left
+    return round((low + high) / 2, 2)

@@ -18,10 +18,11 @@ from training.data import glyphs as glyphs_module
 from training.data.glyphs import Font
 from training.evaluate import BEGIN, END, accuracy, record
 from training.export import export
+from training.graph import fit_temperature
 from training.loop import load_matching, train
 from training.nets.activations import Damped
 from training.nets.ocr import OcrNet, OcrSeedNet
-from training.ocr import OcrTask, build_net, fit_temperature
+from training.ocr import OcrTask, build_net
 from training.weights import read_weights
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts/ttf"

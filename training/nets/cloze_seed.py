@@ -53,7 +53,7 @@ class ClozeSeedNet(nn.Module):
     def positions(self, words: Tensor, blanks: Tensor, match: Tensor) -> Tensor:
         """Log-probabilities of the positions (N, Q, T); only candidates have any."""
         n, q = blanks.shape
-        words = words.repeat_interleave(q, 0)
+        words = words.unsqueeze(1).expand(-1, q, -1).flatten(0, 1)  # (N·Q, T)
         place = blanks.reshape(-1, 1)
         steps = torch.arange(words.shape[1], device=words.device).unsqueeze(0)
         before = torch.where(steps < place, words, PAD)
