@@ -103,7 +103,7 @@ class Batcher(Generic[Item, Output]):
             del self._waiting[row]
         self._running = rows
         items = [row.item for row in rows]
-        self._engine = asyncio.get_running_loop().run_in_executor(self._thread, self._outcomes, items)
+        self._engine = asyncio.get_running_loop().run_in_executor(self._thread, outcomes, self._run, items)
         self._engine.add_done_callback(self._finish)
 
     def _finish(self, engine: "asyncio.Future[list[Output | Exception]]") -> None:
@@ -129,23 +129,25 @@ class Batcher(Generic[Item, Output]):
         for row in [*self._running, *self._waiting]:
             row.end(ModelNotReady(self._closed))
 
-    def _outcomes(self, items: Sequence[Item]) -> list[Output | Exception]:
-        """In the engine's thread: each item's output, or the error that it makes run raise even alone.
 
-        When run raises, each half is tried again, so that an item fails by its own fault only.
-        """
-        try:
-            outputs = self._run(items)
-            if len(outputs) != len(items):
-                raise InferenceError(f"{len(outputs)} outputs for {len(items)} items")
-            return list(outputs)
-        except ModelNotReady:
-            raise
-        except Exception as error:
-            if len(items) == 1:
-                return [error if isinstance(error, TianziError) else _as_inference_error(error)]
-        half = len(items) // 2
-        return self._outcomes(items[:half]) + self._outcomes(items[half:])
+def outcomes(run: Callable[[Sequence[Item]], Sequence[Output]], items: Sequence[Item]) -> list[Output | Exception]:
+    """Each item's output, or the error that it makes run raise even alone: when run raises, each half is tried again.
+
+    Raises:
+        ModelNotReady: the engine is lost; there is nothing to try again.
+    """
+    try:
+        outputs = run(items)
+        if len(outputs) != len(items):
+            raise InferenceError(f"{len(outputs)} outputs for {len(items)} items")
+        return list(outputs)
+    except ModelNotReady:
+        raise
+    except Exception as error:
+        if len(items) == 1:
+            return [error if isinstance(error, TianziError) else _as_inference_error(error)]
+    half = len(items) // 2
+    return outcomes(run, items[:half]) + outcomes(run, items[half:])
 
 
 def _as_inference_error(error: Exception) -> InferenceError:

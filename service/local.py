@@ -16,6 +16,7 @@ from models import errors
 from models.base import Model
 from models.registry import load_model
 from service import codec
+from service.batcher import outcomes
 from service.settings import Settings
 
 AnyModel: TypeAlias = Model[Any, Any, Any, Any]
@@ -115,27 +116,18 @@ class Local:
 
 def _results(model: AnyModel, batch: Sequence[_Prepared | TianziError]) -> Iterator[Any]:
     """Runs what could be prepared, and gives each item's result in its place."""
-    results = iter(_run(model, [entry for entry in batch if isinstance(entry, _Prepared)]))
-    for entry in batch:
-        yield next(results) if isinstance(entry, _Prepared) else entry
 
-
-def _run(model: AnyModel, batch: Sequence[_Prepared]) -> list[Any]:
-    """Each item's result, or the error that it meets even alone: when a run fails, each half is tried again."""
-    if not batch:
-        return []
-    try:
-        outputs = model.run([entry.item for entry in batch])
+    def run(entries: Sequence[_Prepared]) -> list[Any]:
+        outputs = model.run([entry.item for entry in entries])
         return [
-            entry.finish(model.postprocess(entry.item, output)) for entry, output in zip(batch, outputs, strict=True)
+            entry.finish(model.postprocess(entry.item, output)) for entry, output in zip(entries, outputs, strict=True)
         ]
-    except errors.ModelNotReady:
-        raise
-    except Exception as error:
-        if len(batch) == 1:
-            return [_as_client_error(error)]
-    half = len(batch) // 2
-    return _run(model, batch[:half]) + _run(model, batch[half:])
+
+    prepared = [entry for entry in batch if isinstance(entry, _Prepared)]
+    results = iter(outcomes(run, prepared) if prepared else [])
+    for entry in batch:
+        result = next(results) if isinstance(entry, _Prepared) else entry
+        yield _as_client_error(result) if isinstance(result, Exception) else result
 
 
 def _as_client_error(error: Exception) -> TianziError:

@@ -1,6 +1,7 @@
 """Image bytes → grey → crop. The one preprocessing function of training and serving."""
 
 import io
+import re
 import warnings
 
 import numpy as np
@@ -40,8 +41,10 @@ def decode_image(data: bytes, max_side_px: int) -> GrayArray:
         raise
     except UnidentifiedImageError:
         raise InvalidInput("image", f"not an image in one of the formats {', '.join(FORMATS)}") from None
-    except Image.DecompressionBombError:
-        raise InvalidInput("image", f"too many pixels, at most {max_side_px} × {max_side_px}") from None
+    except Image.DecompressionBombError as error:  # raised before the size can be asked: its text holds the number
+        pixels = re.search(r"\d+", str(error))
+        seen = f"{pixels[0]} pixels" if pixels else "too many pixels"
+        raise InvalidInput("image", f"{seen}, at most {max_side_px} × {max_side_px}") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, struct.error, … on damaged files
         raise InvalidInput("image", f"damaged, cannot be decoded ({type(error).__name__})") from error
 
