@@ -1,6 +1,7 @@
 """The one table from domain errors to gRPC codes, and the interceptor that answers with them."""
 
 import asyncio
+import contextlib
 import logging
 import re
 import time
@@ -91,6 +92,10 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
             except Exception as error:
                 cause = _first(error)
                 if isinstance(cause, grpc.aio.BaseError):  # a write failed: gRPC has ended the call, nobody listens
+                    # A task group of Python 3.13 leaves the caller's cancellation pending beside its own error:
+                    # it would end gRPC's task behind our back.
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await asyncio.sleep(0)
                     raise asyncio.CancelledError from cause
                 status = to_status(cause)
                 outcome = rpc_status.code_to_grpc_status_code(status.code).name
