@@ -1,6 +1,6 @@
 """ClozeModel: fills the blanks of a document with the words that fit best."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,6 +18,8 @@ from models.vocab import Vocab
 
 WORDS, CHARS = "words.txt", "chars.txt"
 FACTS = ("max_characters", "max_blanks", "max_candidates", "max_top_k", "chars_per_word")
+# What one run may hold, counted as padded positions × (what each keeps of the text + the blanks that look at it).
+RUN_CELLS, STATE_CELLS = 2**20, 16
 
 Probs: TypeAlias = npt.NDArray[np.float32]
 
@@ -51,10 +53,14 @@ class ClozeModel(Model[ClozeRequest, ClozeItem, Probs, ClozeAnswer]):
         return self._encoder.encode(request)
 
     def run(self, items: Sequence[ClozeItem]) -> list[Probs]:
-        probs = self.session.run(collate([item.input for item in items]))["probs"]
-        if not np.isfinite(probs).all():
-            raise InferenceError("cloze: the network gave NaN or infinity")
-        return [row[: len(item.blanks), : len(item.candidates)] for row, item in zip(probs, items, strict=True)]
+        outputs: dict[int, Probs] = {}
+        for group in groups(items):
+            probs = self.session.run(collate([items[i].input for i in group]))["probs"]
+            if not np.isfinite(probs).all():
+                raise InferenceError("cloze: the network gave NaN or infinity")
+            for row, i in zip(probs, group, strict=True):
+                outputs[i] = row[: len(items[i].blanks), : len(items[i].candidates)]
+        return [outputs[i] for i in range(len(items))]
 
     def postprocess(self, item: ClozeItem, output: Probs) -> ClozeAnswer:
         return make_answer(item, output)
@@ -83,6 +89,23 @@ class ClozeModel(Model[ClozeRequest, ClozeItem, Probs, ClozeAnswer]):
 
     def answer_to_json(self, answer: ClozeAnswer) -> dict[str, Any]:
         return to_json(answer)
+
+
+def groups(items: Sequence[ClozeItem]) -> Iterator[list[int]]:
+    """Numbers of items of like length, in groups that the network may read at once: each at most RUN_CELLS.
+
+    One long document would have all the others of a batch padded to its length.
+    """
+    group: list[int] = []
+    for i in sorted(range(len(items)), key=lambda i: len(items[i].input.words)):
+        length = len(items[i].input.words)  # the longest so far
+        most_blanks = max(len(items[j].blanks) for j in [*group, i])
+        if group and (len(group) + 1) * length * (STATE_CELLS + most_blanks) > RUN_CELLS:
+            yield group
+            group = []
+        group.append(i)
+    if group:
+        yield group
 
 
 def _text_or_words(key: str, value: Any) -> str | tuple[str, ...]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models import bundle as bundles
-from models.cloze.model import CHARS, WORDS, ClozeModel
+from models.cloze.model import CHARS, RUN_CELLS, STATE_CELLS, WORDS, ClozeModel, groups
 from models.cloze.types import ClozeRequest
 from models.errors import BundleError, InferenceError, InvalidInput
 from models.runtime import Session
@@ -38,6 +38,21 @@ def test_one_alone_equals_the_same_in_a_batch(model: ClozeModel) -> None:
         assert output.shape == (len(item.blanks), len(item.candidates))
         np.testing.assert_allclose(output, model.run([item])[0], atol=1e-6)
         np.testing.assert_allclose(output.sum(1), 1, atol=1e-6)
+
+
+def test_a_long_document_is_not_padded_onto_its_neighbours(tmp_path: Path) -> None:
+    model = load_cloze(tmp_path, max_characters=5000, max_blanks=64)
+    texts = ["猫爱＿。", "猫" * 3000 + "＿", "国王有＿，猫有鱼。", "鱼" * 2900 + "＿" * 60]
+    items = [model.preprocess(ClozeRequest(tuple(text), marker="＿")) for text in texts * 20]
+    found = list(groups(items))
+    assert sorted(i for group in found for i in group) == list(range(80))
+    for group in found:
+        longest = max(len(items[i].input.words) for i in group)
+        blanks = max(len(items[i].blanks) for i in group)
+        assert len(group) == 1 or len(group) * longest * (STATE_CELLS + blanks) <= RUN_CELLS
+    assert len(found) > 5 and len(found[0]) >= 40  # the short ones go together
+    for item, output in list(zip(items, model.run(items), strict=True))[:4]:
+        np.testing.assert_allclose(output, model.run([item])[0], atol=1e-6)
 
 
 def test_top_k_limits_the_candidates(model: ClozeModel) -> None:

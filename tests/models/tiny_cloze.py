@@ -89,7 +89,7 @@ def write_cloze_bundle(root: Path, version: int = 1, **facts: Any) -> Path:
     return root / "cloze" / str(version)
 
 
-def load_cloze(root: Path) -> ClozeModel:
-    """The tiny model, written under root and opened."""
-    bundle = bundles.load(write_cloze_bundle(root), ClozeModel.contract)
+def load_cloze(root: Path, **facts: object) -> ClozeModel:
+    """The tiny model, written under root and opened; facts replace its own."""
+    bundle = bundles.load(write_cloze_bundle(root, **facts), ClozeModel.contract)
     return ClozeModel(bundle, Session(bundle.graph, "cpu"))
