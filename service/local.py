@@ -136,6 +136,8 @@ def _as_client_error(error: Exception) -> TianziError:
         return error
     if isinstance(error, errors.InvalidInput):
         return InvalidInput(str(error), field=error.field)
-    internal = InternalError(f"internal error: {type(error).__name__}: {error}")
+    # An InferenceError names its cause itself.
+    cause = str(error) if isinstance(error, errors.InferenceError) else f"{type(error).__name__}: {error}"
+    internal = InternalError(f"internal error: {cause}")
     internal.__cause__ = error
     return internal

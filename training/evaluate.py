@@ -60,12 +60,11 @@ def accuracy(right: int, total: int) -> dict[str, Any]:
 def show(figures: Mapping[str, Mapping[str, Any]]) -> None:
     """Prints figures as a table."""
     columns = list(dict.fromkeys(key for values in figures.values() for key in values))
-    table = Table(*("set", *columns))
+    table = Table("set", *columns)
     for name, values in figures.items():
         table.add_row(name, *(str(values.get(column, "")) for column in columns))
-    console = Console()
     # A file has no width to fit into: nothing is cut there.
-    (console if console.is_terminal else Console(width=200)).print(table)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def _markdown(metrics: Mapping[str, Mapping[str, Any]]) -> str:
