@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from tianzi import __version__
-from tianzi.v1 import cloze_pb2, ocr_pb2, server_pb2
+from tianzi.v1 import cloze_pb2, ocr_pb2, server_pb2, timing_pb2
 
 from models.base import Model
 from models.bundle import GRAPH
@@ -14,6 +14,7 @@ from models.cloze.types import BlankAnswer, ClozeAnswer, ClozeRequest, WordCandi
 from models.errors import InvalidInput
 from models.ocr.types import DEFAULT_TOP_K as OCR_TOP_K
 from models.ocr.types import GrayArray, OcrAnswer, OcrRequest
+from service.observer import Timing
 from service.settings import Settings
 
 
@@ -26,10 +27,12 @@ def ocr_request(message: ocr_pb2.RecognizeRequest) -> OcrRequest:
     return OcrRequest(image, message.top_k or OCR_TOP_K)
 
 
-def ocr_response(answer: OcrAnswer, version: int) -> ocr_pb2.RecognizeResponse:
-    """version: of the model that answered."""
+def ocr_response(answer: OcrAnswer, version: int, timing: Timing | None = None) -> ocr_pb2.RecognizeResponse:
+    """version: of the model that answered. timing: where the time went, where that is known."""
     candidates = [ocr_pb2.CharacterCandidate(text=c.text, confidence=c.confidence) for c in answer.candidates]
-    return ocr_pb2.RecognizeResponse(candidates=candidates, rejected=answer.rejected, model_version=version)
+    return ocr_pb2.RecognizeResponse(
+        candidates=candidates, rejected=answer.rejected, model_version=version, timing=_timing(timing)
+    )
 
 
 def cloze_request(message: cloze_pb2.FillRequest) -> ClozeRequest:
@@ -46,9 +49,10 @@ def cloze_request(message: cloze_pb2.FillRequest) -> ClozeRequest:
     return ClozeRequest(document, query, message.marker, tuple(message.candidates), top_k=message.top_k or CLOZE_TOP_K)
 
 
-def cloze_response(answer: ClozeAnswer, version: int) -> cloze_pb2.FillResponse:
-    """version: of the model that answered."""
-    return cloze_pb2.FillResponse(blanks=[_blank(blank) for blank in answer.blanks], model_version=version)
+def cloze_response(answer: ClozeAnswer, version: int, timing: Timing | None = None) -> cloze_pb2.FillResponse:
+    """See ocr_response."""
+    blanks = [_blank(blank) for blank in answer.blanks]
+    return cloze_pb2.FillResponse(blanks=blanks, model_version=version, timing=_timing(timing))
 
 
 def info_response(models: Mapping[str, Model[Any, Any, Any, Any]], settings: Settings) -> server_pb2.GetInfoResponse:
@@ -76,6 +80,17 @@ def _model_info(model: Model[Any, Any, Any, Any]) -> server_pb2.ModelInfo:
         max_top_k=bundle.facts["max_top_k"],
         vocabulary_size=model.vocabulary_size,
         graph_bytes=bundle.manifest["files"][GRAPH]["bytes"],
+    )
+
+
+def _timing(timing: Timing | None) -> timing_pb2.Timing | None:
+    if timing is None:
+        return None
+    return timing_pb2.Timing(
+        queue_us=round(1e6 * timing.queue_s),
+        preprocess_us=round(1e6 * timing.preprocess_s),
+        inference_us=round(1e6 * timing.inference_s),
+        postprocess_us=round(1e6 * timing.postprocess_s),
     )
 
 

@@ -21,6 +21,7 @@ from models.base import Model
 from models.registry import MODELS, load_model
 from service import codec, logs
 from service.errors import StatusInterceptor
+from service.observer import NOBODY, Observer
 from service.pipeline import Pipeline
 from service.servicers import ClozeServicer, OcrServicer, ServerServicer
 from service.settings import Settings
@@ -74,19 +75,20 @@ async def serve(settings: Settings, on_ready: Callable[[int], None] | None = Non
     logger.info("stopped")
 
 
-def build_server(models: Mapping[str, AnyModel], settings: Settings) -> "Server":
+def build_server(models: Mapping[str, AnyModel], settings: Settings, observer: Observer = NOBODY) -> "Server":
     """A server for loaded models, not started. Call it in a running event loop.
 
-    models: by name, "ocr" and "cloze".
+    models: by name, "ocr" and "cloze". observer: is told of every run and row.
     """
-    return Server(models, settings)
+    return Server(models, settings, observer)
 
 
 class Server:
     """The gRPC server with its pipelines and health."""
 
-    def __init__(self, models: Mapping[str, AnyModel], settings: Settings) -> None:
+    def __init__(self, models: Mapping[str, AnyModel], settings: Settings, observer: Observer) -> None:
         self._settings = settings
+        self._observer = observer
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="preprocess")
         self._health = health.aio.HealthServicer()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -144,7 +146,7 @@ class Server:
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
 
-        return Pipeline(model, self._threads, settings.batch_rows, settings.queue_rows, on_lost)
+        return Pipeline(model, self._threads, settings.batch_rows, settings.queue_rows, on_lost, self._observer)
 
 
 def require_port(host: str, port: int) -> None:

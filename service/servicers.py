@@ -11,12 +11,12 @@ import grpc
 from google.rpc import status_pb2
 from tianzi.v1 import cloze_pb2, cloze_pb2_grpc, ocr_pb2, ocr_pb2_grpc, server_pb2, server_pb2_grpc
 
-from models.cloze.types import ClozeAnswer, ClozeRequest
+from models.cloze.types import ClozeAnswer
 from models.errors import InvalidInput
-from models.ocr.types import OcrAnswer, OcrRequest
+from models.ocr.types import OcrAnswer
 from service import codec
 from service.errors import to_status
-from service.pipeline import Pipeline
+from service.pipeline import Answered, Pipeline
 from service.settings import Settings
 
 Message = TypeVar("Message")
@@ -37,7 +37,6 @@ class _ModelServicer(ABC, Generic[Message, Reply]):
     def __init__(self, pipeline: Pipeline[Any, Any], settings: Settings) -> None:
         self._pipeline = pipeline
         self._settings = settings
-        self._version = pipeline.model.bundle.version
 
     @abstractmethod
     async def _answer(self, message: Message, wait: bool = False) -> Reply:
@@ -105,9 +104,8 @@ class OcrServicer(_ModelServicer[ocr_pb2.RecognizeRequest, ocr_pb2.RecognizeResp
         await self._stream(request_iterator, context, ocr_pb2.StreamRecognizeResponse)
 
     async def _answer(self, message: ocr_pb2.RecognizeRequest, wait: bool = False) -> ocr_pb2.RecognizeResponse:
-        request: OcrRequest = codec.ocr_request(message)
-        answer: OcrAnswer = await self._pipeline.answer(request, wait=wait)
-        return codec.ocr_response(answer, self._version)
+        answered: Answered[OcrAnswer] = await self._pipeline.answer(codec.ocr_request(message), wait=wait)
+        return codec.ocr_response(answered.answer, answered.version, answered.timing)
 
 
 class ClozeServicer(_ModelServicer[cloze_pb2.FillRequest, cloze_pb2.FillResponse], cloze_pb2_grpc.ClozeServiceServicer):
@@ -126,9 +124,8 @@ class ClozeServicer(_ModelServicer[cloze_pb2.FillRequest, cloze_pb2.FillResponse
         await self._stream(request_iterator, context, cloze_pb2.StreamFillResponse)
 
     async def _answer(self, message: cloze_pb2.FillRequest, wait: bool = False) -> cloze_pb2.FillResponse:
-        request: ClozeRequest = codec.cloze_request(message)
-        answer: ClozeAnswer = await self._pipeline.answer(request, wait=wait)
-        return codec.cloze_response(answer, self._version)
+        answered: Answered[ClozeAnswer] = await self._pipeline.answer(codec.cloze_request(message), wait=wait)
+        return codec.cloze_response(answered.answer, answered.version, answered.timing)
 
 
 class ServerServicer(server_pb2_grpc.ServerServiceServicer):

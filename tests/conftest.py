@@ -13,6 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2_grpc
 from tianzi.v1 import cloze_pb2_grpc, ocr_pb2_grpc, server_pb2_grpc
 
+from service.observer import NOBODY, Observer
 from service.server import Server, build_server
 from service.settings import Settings
 from tests.fakes import WAIT_S, FakeCloze, FakeOcr
@@ -56,9 +57,10 @@ def serving(fake_ocr: FakeOcr, fake_cloze: FakeCloze) -> Callable[..., AbstractA
     """async with serving(queue_rows=4) as running: … a server of the fake models, stopped at the end."""
 
     @asynccontextmanager
-    async def start(**settings: Any) -> AsyncIterator[Running]:
+    async def start(observer: Observer = NOBODY, **settings: Any) -> AsyncIterator[Running]:
         defaults = {"port": 0, "threads": 2, "drain_s": 0, "grace_s": 1}
-        server = build_server({"ocr": fake_ocr, "cloze": fake_cloze}, Settings(**{**defaults, **settings}))
+        models = {"ocr": fake_ocr, "cloze": fake_cloze}
+        server = build_server(models, Settings(**{**defaults, **settings}), observer)
         try:
             port = await server.start()
             async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

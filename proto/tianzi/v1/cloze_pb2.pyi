@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.rpc import status_pb2 as _status_pb2
+from tianzi.v1 import timing_pb2 as _timing_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -54,6 +55,7 @@ class FillRequest(_message.Message):
     MARKER_FIELD_NUMBER: _builtins.int
     CANDIDATES_FIELD_NUMBER: _builtins.int
     TOP_K_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """Raw text, segmented by the server. At most max_characters of GetInfo."""
     query_text: _builtins.str
@@ -61,6 +63,8 @@ class FillRequest(_message.Message):
     """What stands for a blank in this request besides the usual markers. Empty: nothing else."""
     top_k: _builtins.int
     """How many candidates to return for each blank, 1 to max_top_k of GetInfo; 0 means 5."""
+    model_version: _builtins.int
+    """The version of the model that must answer; 0 means the newest that is serving."""
     @_builtins.property
     def tokens(self) -> Global___Tokens:
         """The same, already segmented; a blank is a token of its own."""
@@ -81,10 +85,11 @@ class FillRequest(_message.Message):
         marker: _builtins.str = ...,
         candidates: _abc.Iterable[_builtins.str] | None = ...,
         top_k: _builtins.int = ...,
+        model_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "query", b"query", "query_text", b"query_text", "query_tokens", b"query_tokens", "text", b"text", "tokens", b"tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "document", b"document", "marker", b"marker", "query", b"query", "query_text", b"query_text", "query_tokens", b"query_tokens", "text", b"text", "tokens", b"tokens", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "document", b"document", "marker", b"marker", "model_version", b"model_version", "query", b"query", "query_text", b"query_text", "query_tokens", b"query_tokens", "text", b"text", "tokens", b"tokens", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_document: _TypeAlias = _typing.Literal["text", "tokens"]  # noqa: Y015
     _WhichOneofArgType_document: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
@@ -193,21 +198,25 @@ class FillResponse(_message.Message):
 
     BLANKS_FIELD_NUMBER: _builtins.int
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    TIMING_FIELD_NUMBER: _builtins.int
     model_version: _builtins.int
     """Version of the model that answered."""
     @_builtins.property
     def blanks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Blank]:
         """In reading order, the query's blanks after the document's."""
 
+    @_builtins.property
+    def timing(self) -> _timing_pb2.Timing: ...
     def __init__(
         self,
         *,
         blanks: _abc.Iterable[Global___Blank] | None = ...,
         model_version: _builtins.int = ...,
+        timing: _timing_pb2.Timing | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["timing", b"timing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blanks", b"blanks", "model_version", b"model_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blanks", b"blanks", "model_version", b"model_version", "timing", b"timing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.rpc import status_pb2 as _status_pb2
+from tianzi.v1 import timing_pb2 as _timing_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -56,12 +57,15 @@ class RecognizeRequest(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     GRAY_FIELD_NUMBER: _builtins.int
     TOP_K_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
     """An encoded file: PNG, JPEG, WebP, BMP, GIF or TIFF. Of several frames the first is read, EXIF rotation is
     applied, transparency is laid on white.
     """
     top_k: _builtins.int
     """How many candidates to return, 1 to max_top_k of GetInfo; 0 means 5."""
+    model_version: _builtins.int
+    """The version of the model that must answer; 0 means the newest that is serving."""
     @_builtins.property
     def gray(self) -> Global___GrayImage:
         """Grey pixels."""
@@ -72,10 +76,11 @@ class RecognizeRequest(_message.Message):
         image: _builtins.bytes = ...,
         gray: Global___GrayImage | None = ...,
         top_k: _builtins.int = ...,
+        model_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["gray", b"gray", "image", b"image", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gray", b"gray", "image", b"image", "source", b"source", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gray", b"gray", "image", b"image", "model_version", b"model_version", "source", b"source", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["image", "gray"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
@@ -116,6 +121,7 @@ class RecognizeResponse(_message.Message):
     CANDIDATES_FIELD_NUMBER: _builtins.int
     REJECTED_FIELD_NUMBER: _builtins.int
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    TIMING_FIELD_NUMBER: _builtins.int
     rejected: _builtins.bool
     """True when there is no single readable character in the picture. The candidates are then the least bad guesses."""
     model_version: _builtins.int
@@ -124,16 +130,19 @@ class RecognizeResponse(_message.Message):
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___CharacterCandidate]:
         """Best first."""
 
+    @_builtins.property
+    def timing(self) -> _timing_pb2.Timing: ...
     def __init__(
         self,
         *,
         candidates: _abc.Iterable[Global___CharacterCandidate] | None = ...,
         rejected: _builtins.bool = ...,
         model_version: _builtins.int = ...,
+        timing: _timing_pb2.Timing | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["timing", b"timing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "model_version", b"model_version", "rejected", b"rejected"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "model_version", b"model_version", "rejected", b"rejected", "timing", b"timing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,41 @@
+"""Observer: what goes on in the pipelines, told to whoever counts it. Nobody does unless the server is told so."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Reason: TypeAlias = Literal["full", "hopeless", "expired", "cancelled", "invalid", "failed", "not_ready"]
+"""Why a row ended without an answer.
+
+full: no room in the queue. hopeless: refused because its deadline would have passed before its turn.
+expired: its deadline passed while it waited. cancelled: its caller left. invalid: the request was bad.
+failed: the network failed on it. not_ready: the engine is lost, or the server stops.
+"""
+
+
+@dataclass(slots=True)
+class Timing:
+    """Where the time of one row went, in seconds. Inference and postprocessing are those of its whole batch."""
+
+    queue_s: float = 0.0
+    preprocess_s: float = 0.0
+    inference_s: float = 0.0
+    postprocess_s: float = 0.0
+
+
+class Observer:
+    """Looks away; those who count override what they want. The methods must be quick and must not raise.
+
+    model and version name the bundle.
+    """
+
+    def ran(self, model: str, version: int, rows: int, seconds: float) -> None:
+        """The network ran over so many rows, well or not. Called in the engine's thread."""
+
+    def answered(self, model: str, version: int, timing: Timing) -> None:
+        """A row has its answer. Called in the event loop, in the task that asked."""
+
+    def dropped(self, model: str, version: int, reason: Reason) -> None:
+        """A row ended without an answer. Called in the event loop, in the task that asked."""
+
+
+NOBODY = Observer()
