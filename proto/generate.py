@@ -8,6 +8,7 @@ from pathlib import Path
 from google.rpc import status_pb2
 
 PROTO = Path(__file__).resolve().parent
+PACKAGES = ("tianzi", "inference")
 GOOGLE = Path(status_pb2.__file__).parents[2]
 """Holds google/rpc/status.proto: googleapis-common-protos ships it beside its stub."""
 
@@ -22,7 +23,7 @@ def main(folder: Path) -> None:
     plugins = [f"--plugin={scripts / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")]
     quiet = ["--mypy_opt=quiet", "--mypy_grpc_opt=quiet"]
     outputs = [f"--{kind}_out={folder}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")]
-    sources = sorted(str(path) for path in (PROTO / "tianzi").rglob("*.proto"))
+    sources = sorted(str(path) for package in PACKAGES for path in (PROTO / package).rglob("*.proto"))
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTO}", f"-I{GOOGLE}"]
     subprocess.run([*command, *plugins, *quiet, *outputs, *sources], check=True)
 

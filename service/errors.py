@@ -33,7 +33,7 @@ RETRY_MS = 100
 """What a refused caller is asked to wait: a full queue of crops has moved on by some runs in this time."""
 
 REQUEST_ID = "x-request-id"
-OUR_METHODS = "/tianzi.v1."
+OUR_METHODS = ("/tianzi.v1.", "/inference.")
 _SANE_ID = re.compile(r"[!-~]{1,128}")
 
 

@@ -39,3 +39,22 @@ class Observer:
 
 
 NOBODY = Observer()
+
+
+class Several(Observer):
+    """Tells several."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers = observers
+
+    def ran(self, model: str, version: int, rows: int, seconds: float) -> None:
+        for observer in self._observers:
+            observer.ran(model, version, rows, seconds)
+
+    def answered(self, model: str, version: int, timing: Timing) -> None:
+        for observer in self._observers:
+            observer.answered(model, version, timing)
+
+    def dropped(self, model: str, version: int, reason: Reason) -> None:
+        for observer in self._observers:
+            observer.dropped(model, version, reason)

@@ -15,13 +15,16 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from inference import grpc_service_pb2, grpc_service_pb2_grpc
 from tianzi.v1 import cloze_pb2, cloze_pb2_grpc, ocr_pb2, ocr_pb2_grpc, server_pb2, server_pb2_grpc
 
 from models.base import Model
 from models.registry import MODELS, load_model
 from service import codec, logs
 from service.errors import StatusInterceptor
-from service.observer import NOBODY, Observer
+from service.observer import NOBODY, Observer, Several
+from service.oip.servicer import InferenceServicer
+from service.oip.statistics import Statistics
 from service.pipeline import Pipeline
 from service.servicers import ClozeServicer, OcrServicer, ServerServicer
 from service.settings import Settings
@@ -34,6 +37,8 @@ OCR = ocr_pb2.DESCRIPTOR.services_by_name["OcrService"].full_name
 CLOZE = cloze_pb2.DESCRIPTOR.services_by_name["ClozeService"].full_name
 SERVICES = {"ocr": OCR, "cloze": CLOZE}
 """The service of each model."""
+INFERENCE = grpc_service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+"""The Open Inference Protocol, for both models."""
 SERVER = server_pb2.DESCRIPTOR.services_by_name["ServerService"].full_name
 WHOLE = ""
 """The health protocol's name for the server as a whole."""
@@ -88,7 +93,8 @@ class Server:
 
     def __init__(self, models: Mapping[str, AnyModel], settings: Settings, observer: Observer) -> None:
         self._settings = settings
-        self._observer = observer
+        statistics = Statistics()
+        self._observer = Several(statistics, observer)
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="preprocess")
         self._health = health.aio.HealthServicer()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -106,9 +112,12 @@ class Server:
         cloze_pb2_grpc.add_ClozeServiceServicer_to_server(ClozeServicer(self._pipelines[CLOZE], settings), self._grpc)
         info = codec.info_response(models, settings)
         server_pb2_grpc.add_ServerServiceServicer_to_server(ServerServicer(info), self._grpc)
+        by_model = {name: self._pipelines[service] for name, service in SERVICES.items()}
+        inference = InferenceServicer(by_model, settings, self._threads, statistics, self._is_ready)
+        grpc_service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         if settings.reflection:
-            names = (OCR, CLOZE, SERVER, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            names = (OCR, CLOZE, SERVER, INFERENCE, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._grpc)
 
     async def start(self) -> int:
@@ -123,7 +132,7 @@ class Server:
         except RuntimeError as error:
             require_port(host, port)
             raise OSError(f"cannot listen on {_address(host, port)}") from error
-        for service in (WHOLE, OCR, CLOZE, SERVER):
+        for service in (WHOLE, OCR, CLOZE, SERVER, INFERENCE):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         await self._grpc.start()
         return port
@@ -136,6 +145,12 @@ class Server:
         for pipeline in self._pipelines.values():
             await pipeline.close()
         self._threads.shutdown()
+
+    async def _is_ready(self, model: str) -> bool:
+        """Whether health says so of the model's service."""
+        request = health_pb2.HealthCheckRequest(service=SERVICES[model])
+        response = await self._health.Check(request, None)  # type: ignore[arg-type] # it is for unknown services
+        return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
 
     def _pipeline(self, model: AnyModel, service: str) -> Pipeline[Any, Any]:
         settings = self._settings

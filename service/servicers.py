@@ -18,6 +18,7 @@ from service import codec
 from service.errors import to_status
 from service.pipeline import Answered, Pipeline
 from service.settings import Settings
+from service.streams import answer_stream
 
 Message = TypeVar("Message")
 Reply = TypeVar("Reply")
@@ -58,28 +59,10 @@ class _ModelServicer(ABC, Generic[Message, Reply]):
         return await asyncio.gather(*(self._result(message) for message in messages))
 
     async def _stream(self, requests: AsyncIterator[Any], context: Context, response: type[Any]) -> None:
-        """Answers as each row is done. At most stream_rows are under way, answers that the caller has not yet
-        read among them; then no more is read, and gRPC's flow control stops the caller."""
-        window = asyncio.Semaphore(self._settings.stream_rows)
-        writing = asyncio.Lock()
-        unreadable: InvalidInput | None = None
+        async def answer(request: Any) -> Any:
+            return response(id=request.id, **await self._result(request.request))
 
-        async def answer(request: Any) -> None:
-            result = await self._result(request.request)
-            async with writing:
-                await context.write(response(id=request.id, **result))
-            window.release()
-
-        async with asyncio.TaskGroup() as rows:
-            try:
-                async for request in requests:
-                    await window.acquire()
-                    rows.create_task(answer(request))
-            except InvalidInput as error:
-                unreadable = error
-        # Not before the rows are answered: gRPC cannot end a call that a write is under way on.
-        if unreadable is not None:
-            raise unreadable
+        await answer_stream(requests, context, self._settings.stream_rows, answer)
 
 
 # Streams are coroutines that write rather than async generators: when a call is cancelled, gRPC cancels a coroutine,

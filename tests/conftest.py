@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2_grpc
+from inference import grpc_service_pb2_grpc
 from tianzi.v1 import cloze_pb2_grpc, ocr_pb2_grpc, server_pb2_grpc
 
 from service.observer import NOBODY, Observer
@@ -40,6 +41,7 @@ class Running:
     cloze: "cloze_pb2_grpc.ClozeServiceAsyncStub"
     info: "server_pb2_grpc.ServerServiceAsyncStub"
     health: health_pb2_grpc.HealthStub
+    inference: "grpc_service_pb2_grpc.GRPCInferenceServiceAsyncStub"
 
 
 @pytest.fixture
@@ -72,6 +74,7 @@ def serving(fake_ocr: FakeOcr, fake_cloze: FakeCloze) -> Callable[..., AbstractA
                     cloze_pb2_grpc.ClozeServiceStub(channel),
                     server_pb2_grpc.ServerServiceStub(channel),
                     health_pb2_grpc.HealthStub(channel),
+                    grpc_service_pb2_grpc.GRPCInferenceServiceStub(channel),
                 )
         finally:
             fake_ocr.gate.set()

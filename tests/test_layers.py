@@ -8,10 +8,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FORBIDDEN = {
-    "proto/tianzi": {"service", "models", "training", "torch", "onnxruntime", "jieba"},
-    "models": {"service", "training", "tianzi", "grpc", "google", "torch", "onnx"},
+    "proto/tianzi": {"inference", "service", "models", "training", "torch", "onnxruntime", "jieba"},
+    "models": {"service", "training", "tianzi", "inference", "grpc", "google", "torch", "onnx"},
     "service": {"training", "torch", "onnx"},
-    "training": {"service", "tianzi", "grpc"},
+    "training": {"service", "tianzi", "inference", "grpc"},
 }
 
 
