@@ -47,7 +47,10 @@ class OcrConfig(TrainConfig):
     dropout: float = 0.0
     label_smoothing: float = 0.0
     level_warmup: float = 0.4  # share of the steps over which augmentation gets to its full strength
-    nothing_share: float = 0.04  # share of samples without a single readable character
+    nothing_share: float = 0.06  # share of samples without a single readable character
+    hand_share: float = 0.15  # share of samples bent into something like a hand
+    plate_share: float = 0.05  # share of samples that look like a number plate's
+    plates: str = "data/plates"  # folder of photographs CHARACTER/*.jpg; none is needed
     validation_samples: int = 2000  # glyphs a held-out font
 
 

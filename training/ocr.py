@@ -4,6 +4,7 @@ import base64
 import io
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,10 @@ from models.ocr.image import normalize_crop
 from training.config import ConfigError, OcrConfig
 from training.data.augment import Augment
 from training.data.charset import build_charset, level1_hanzi
-from training.data.glyphs import Glyphs, load_glyphs, read_catalogue
-from training.data.ocr import GROUP, OcrBatches, draw_nothing
+from training.data.glyphs import GLYPH_PX, Glyphs, load_glyphs, read_catalogue
+from training.data.nothing import draw_nothing, draw_several
+from training.data.ocr import GROUP, OcrBatches, of_classes
+from training.data.plates import binarise, load_plates
 from training.graph import Graph, fit_temperature
 from training.loop import to_device
 from training.nets.ocr import OcrNet, OcrSeedNet
@@ -42,6 +45,7 @@ class OcrTask:
         self.held_out = load_glyphs([font for font in fonts if font.held_out], self.charset)
         if not self.fonts or not self.held_out:
             raise ConfigError("no fonts are installed: run `./run fonts` first")
+        self.plates, self.plates_held_out = load_plates(Path(config.plates), self.charset)
         print(f"{len(self.fonts)} fonts to train on, {len(self.held_out)} held out", file=sys.stderr)
         self._sets: dict[str, tuple[Tensor, Tensor]] | None = None
 
@@ -49,17 +53,7 @@ class OcrTask:
         return build_net(self.config, len(self.charset))
 
     def batches(self) -> OcrBatches:
-        c = self.config
-        return OcrBatches(
-            load_glyphs(self.fonts, self.charset),
-            self.charset,
-            steps=c.steps,
-            batch_size=c.batch_size,
-            crop_px=c.crop_px,
-            seed=c.seed,
-            warmup=c.level_warmup,
-            nothing_share=c.nothing_share,
-        )
+        return OcrBatches(load_glyphs(self.fonts, self.charset), self.charset, self.config, self.plates)
 
     def loss(self, net: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
         crops, labels = batch
@@ -81,28 +75,36 @@ class OcrTask:
         return figures
 
     def _validation_sets(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """Held-out fonts: clean level-1 hanzi, all classes clean, all classes degraded, and nothing."""
+        """Held-out fonts: clean level-1 hanzi, all classes clean and degraded, hands, brushes; plates; and nothing."""
         rng = np.random.default_rng(0)
-        level1 = set(level1_hanzi())
-        is_level1 = np.array([forms[0] in level1 for forms in self.charset])
-        drawn = [_draw(g, rng, self.config.validation_samples) for g in self.held_out]
-        images = np.concatenate([d[0] for d in drawn])
-        labels = np.concatenate([d[1] for d in drawn])
-        clean = self._crops(list(images))
+        level1 = of_classes(self.charset, "".join(level1_hanzi()))
+        printed = [g for g in self.held_out if g.font.style in ("print", "kai")]
+        images, labels = _draw(printed, rng, self.config.validation_samples)
         order = rng.permutation(len(images))[: len(images) // GROUP * GROUP]
         degraded, nothing = [], []
         for start in range(0, min(len(order), 64 * GROUP), GROUP):
             group = images[order[start : start + GROUP]]
             augment = Augment(start, 1.0)
             degraded += augment.photograph(1 - torch.from_numpy(group).float().unsqueeze(1) / 255)
-            nothing += [draw_nothing(rng, group, augment) for _ in range(8)]
-        truth = torch.from_numpy(labels)
-        level1_rows = torch.from_numpy(is_level1[labels])
+            nothing += [draw_nothing(rng, group) for _ in range(8)]
+        several = [draw_several(rng, images[order[i : i + GROUP]]) for i in range(256)]
+        clean = images[level1[labels] > 0], labels[level1[labels] > 0]
+        none = len(self.charset)
+        sets = {
+            "level1": clean,
+            "clean": (images, labels),
+            "degraded": (degraded, labels[order[: len(degraded)]]),
+            **{
+                style: _draw([g for g in self.held_out if g.font.style == style], rng, self.config.validation_samples)
+                for style in ("hand", "brush")
+            },
+            "plates": (self.plates_held_out.pictures, self.plates_held_out.ids),
+            "binarised": ([binarise(rng, p) for p in self.plates_held_out.pictures], self.plates_held_out.ids),
+            "nothing": (nothing, np.full(len(nothing), none)),
+            "several": (several, np.full(len(several), none)),
+        }
         return {
-            "level1": (clean[level1_rows], truth[level1_rows]),
-            "clean": (clean, truth),
-            "degraded": (self._crops(degraded), truth[torch.from_numpy(order[: len(degraded)])]),
-            "nothing": (self._crops(nothing), torch.full((len(nothing),), len(self.charset))),
+            name: (self._crops(p), torch.from_numpy(np.asarray(ids))) for name, (p, ids) in sets.items() if len(ids)
         }
 
     def _crops(self, pictures: Sequence[npt.NDArray[np.uint8]]) -> Tensor:
@@ -178,9 +180,16 @@ def build_net(config: OcrConfig, num_classes: int) -> nn.Module:
     raise ConfigError(f"net: {config.net!r}, must be ocr or ocr-seed")
 
 
-def _draw(glyphs: Glyphs, rng: np.random.Generator, count: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    chosen = np.sort(rng.choice(len(glyphs.ids), min(count, len(glyphs.ids)), replace=False))
-    return glyphs.images[chosen], glyphs.ids[chosen]
+def _draw(
+    fonts: Sequence[Glyphs], rng: np.random.Generator, count: int
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """At most count glyphs of each font: images (N, S, S), ids (N,)."""
+    images, ids = [np.zeros((0, GLYPH_PX, GLYPH_PX), np.uint8)], [np.zeros(0, np.int64)]
+    for glyphs in fonts:
+        chosen = np.sort(rng.choice(len(glyphs.ids), min(count, len(glyphs.ids)), replace=False))
+        images.append(glyphs.images[chosen])
+        ids.append(glyphs.ids[chosen])
+    return np.concatenate(images), np.concatenate(ids)
 
 
 def _png(picture: npt.NDArray[np.uint8]) -> bytes:

@@ -6,13 +6,17 @@ import matplotlib
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from models.ocr.image import normalize_crop
+from training.config import OcrConfig
 from training.data import glyphs as glyphs_module
 from training.data.augment import Augment
 from training.data.charset import big5_level1, build_charset, gb2312_hanzi, level1_hanzi, look_alikes, tgscc
 from training.data.glyphs import GLYPH_PX, INK_PX, Font, Glyphs, load_glyphs, read_catalogue, render_font
-from training.data.ocr import OcrBatches, class_weights, draw_nothing
+from training.data.nothing import draw_noise, draw_nothing, draw_several
+from training.data.ocr import OcrBatches, class_weights
+from training.data.plates import BINARY_PX, PROVINCES, Photographs, binarise, load_plates, vary
 
 DEJAVU = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
 FONT = Font("dejavu", (DEJAVU,), 0, "print", 1.0, False)
@@ -25,9 +29,10 @@ def latin() -> Glyphs:
     return Glyphs(FONT, np.array([n for n, _ in drawn]), np.stack([glyph for _, glyph in drawn]))
 
 
-def batches(latin: Glyphs, **changes: float) -> OcrBatches:
-    options = {"steps": 10, "batch_size": 64, "crop_px": 32, "seed": 3, "warmup": 0.5, "nothing_share": 0.1, **changes}
-    return OcrBatches([latin], LATIN, **options)  # type: ignore[arg-type]
+def batches(latin: Glyphs, photographs: Photographs | None = None, **changes: float) -> OcrBatches:
+    options = {"steps": 10, "batch_size": 64, "crop_px": 32, "seed": 3, "level_warmup": 0.5, **changes}
+    config = OcrConfig(task="ocr", name="test", lr=1e-3, **options)  # type: ignore[arg-type]
+    return OcrBatches([latin], LATIN, config, photographs)
 
 
 def test_the_charset_is_the_standards_union() -> None:
@@ -97,8 +102,44 @@ def test_nothing_is_a_class_of_its_own(latin: Glyphs) -> None:
 def test_every_picture_of_nothing_can_be_cropped(latin: Glyphs) -> None:
     rng = np.random.default_rng(0)
     for _ in range(100):
-        picture = draw_nothing(rng, latin.images[:32], Augment(0, 1.0))
+        picture = draw_nothing(rng, latin.images[:32])
         assert picture.dtype == np.uint8 and normalize_crop(picture, 48).shape == (48, 48)
+
+
+def test_several_characters_stand_as_close_as_print_sets_them(latin: Glyphs) -> None:
+    rng = np.random.default_rng(0)
+    one = [i for i, n in enumerate(latin.ids) if LATIN[n][0] == "1"]
+    ratios = [w / h for h, w in (draw_several(rng, latin.images[one * 4]).shape for _ in range(60))]
+    assert min(ratios) < 0.5 and any(0.6 < ratio < 1.6 for ratio in ratios)  # two digits fill a square
+    assert {draw_noise(rng).dtype for _ in range(30)} == {np.dtype(np.uint8)}
+
+
+def test_photographs_of_plates_are_split_and_drawn(latin: Glyphs, tmp_path: Path) -> None:
+    (tmp_path / "A").mkdir()
+    for i in range(10):
+        Image.fromarray(np.full((30, 18), 20 * i, np.uint8)).save(tmp_path / "A" / f"{i}.jpg")
+    train, held_out = load_plates(tmp_path, LATIN)
+    assert (len(train.pictures), len(held_out.pictures)) == (8, 2) and set(train.ids) == {LATIN.index("AＡ")}
+    assert load_plates(tmp_path / "none", LATIN)[0].pictures == []
+    assert len(set(PROVINCES)) == 31
+    rng = np.random.default_rng(0)
+    assert vary(rng, train.pictures[3]).dtype == np.uint8
+    small = binarise(rng, latin.images[5])
+    assert small.shape == (BINARY_PX, BINARY_PX) and set(np.unique(small)) == {0, 255}
+    labels = batches(latin, train, plate_share=1.0, hand_share=0.0, nothing_share=0.0)[9][1]
+    drawn = {LATIN[n][0] for n in labels.tolist()}
+    assert (labels == LATIN.index("AＡ")).float().mean() > 0.15
+    assert drawn <= set("ABCDEFGHJKLMNPQRSTUVWXYZ0123456789")
+
+
+@pytest.mark.parametrize("style", ["hand", "plate"])
+def test_each_style_stays_readable_in_the_mean(latin: Glyphs, style: str) -> None:
+    ink = 1 - torch.from_numpy(latin.images[:32]).float().unsqueeze(1) / 255
+    bent = Augment(1, 1.0, style).relief(Augment(1, 1.0, style).stroke_width(Augment(1, 1.0, style).warp(ink)))
+    before, after = ink.mean((1, 2, 3)), bent.mean((1, 2, 3))
+    assert 0.3 < (after / before).median() < 1.5
+    # Nothing leaves the canvas: its rim stays nearly empty.
+    assert bent[..., 0].mean() < 0.02 and bent[:, :, 0].mean() < 0.02
 
 
 def test_augmentation_keeps_easy_glyphs_and_changes_hard_ones(latin: Glyphs) -> None:
@@ -116,4 +157,4 @@ def test_augmentation_keeps_easy_glyphs_and_changes_hard_ones(latin: Glyphs) -> 
 def test_class_weights_prefer_frequent_hanzi() -> None:
     charset = build_charset()
     weights = dict(zip((forms[0] for forms in charset), class_weights(charset), strict=True))
-    assert weights["的"] > weights["龢"] and weights["7"] > weights["的"]
+    assert weights["的"] > weights["龢"] and weights["7"] > weights["的"] and weights["己"] > weights["的"]

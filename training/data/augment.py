@@ -5,6 +5,7 @@ Works on ink (N, 1, H, W) float, 0 = paper, 1 = ink, a batch at a time; `level` 
 
 import io
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +17,34 @@ from torch import Tensor
 CANVAS_PX = 80
 
 
+@dataclass(frozen=True)
+class Style:
+    """How far glyphs of one kind are bent. angle: degrees; the others: shares of the half side, or of log size."""
+
+    share: float = 0.7  # of the pictures that are bent at all
+    angle: float = 8.0
+    shear: float = 0.2
+    squeeze: tuple[float, float] = (-0.2, 0.2)  # log of width over height, halved; positive is narrower
+    elastic: float = 0.035
+    tremble: float = 0.0  # a finer elastic field
+    thinning: float = 0.5
+    pen: float = 0.0  # share drawn with a pen's thin line
+
+
+STYLES = {
+    "print": Style(),
+    # Print and brush forms bent until they look like somebody's hand.
+    "hand": Style(0.95, 12.0, 0.35, (-0.3, 0.3), 0.06, 0.018, 0.8, 0.5),
+    "plate": Style(1.0, 4.0, 0.08, (0.1, 0.45), 0.01),
+}
+
+
 class Augment:
     """Random pictures of glyphs. One generator, so that a seed fixes every picture."""
 
-    def __init__(self, seed: int, level: float) -> None:
+    def __init__(self, seed: int, level: float, style: str = "print") -> None:
         self.generator = torch.Generator().manual_seed(seed)
-        self.level = level
+        self.level, self.style = level, STYLES[style]
         axis = (torch.arange(CANVAS_PX) + 0.5) * (2 / CANVAS_PX) - 1
         self.pixels = torch.cartesian_prod(axis, axis).flip(1)  # (H·W, 2): x, y of each pixel, -1 to 1
 
@@ -35,8 +58,8 @@ class Augment:
 
     def photograph(self, ink: Tensor) -> list[npt.NDArray[np.uint8]]:
         """(N, 1, S, S) ink → N grey pictures (H, W) uint8 that share one size."""
-        ink = self.stroke_width(self.warp(ink))
-        ink = self.neighbours(self.underline(ink))
+        ink = self.relief(self.stroke_width(self.warp(ink)))
+        ink = self.neighbours(self.rules(ink))
         ink = self.resolution(ink)
         ink = self.ink_noise(self.blur(ink))
         gray = self.light(ink)
@@ -45,20 +68,29 @@ class Augment:
 
     def warp(self, ink: Tensor) -> Tensor:
         """Rotation, shear, aspect, perspective and a smooth elastic field, onto (CANVAS_PX, CANVAS_PX)."""
-        n, side = ink.shape[0], ink.shape[-1]
-        hard = self.level * self.chance(0.7, n).view(n)
-        angle = self.uniform(-8, 8, n) * hard * math.pi / 180
-        shear, squeeze = self.uniform(-0.2, 0.2, n) * hard, torch.exp(self.uniform(-0.2, 0.2, n) * hard)
+        n, side, style = ink.shape[0], ink.shape[-1], self.style
+        hard = self.level * self.chance(style.share, n).view(n)
+        angle = self.uniform(-style.angle, style.angle, n) * hard * math.pi / 180
+        shear, squeeze = self.uniform(-style.shear, style.shear, n) * hard, self.uniform(*style.squeeze, n) * hard
+        # The longer side stays as long as it was, so that nothing leaves the canvas.
+        across, along = torch.exp(squeeze + squeeze.abs()), torch.exp(squeeze.abs() - squeeze)
         zoom = CANVAS_PX / side * torch.exp(self.uniform(-0.08, 0.08, n) * hard)
         cos, sin = angle.cos(), angle.sin()
-        matrix = torch.stack([cos * squeeze, shear - sin, sin, cos / squeeze], dim=1).view(n, 2, 2) * zoom.view(n, 1, 1)
+        matrix = torch.stack([cos * across, shear - sin, sin, cos * along], dim=1).view(n, 2, 2) * zoom.view(n, 1, 1)
         grid = (self.pixels @ matrix.transpose(1, 2)).view(n, CANVAS_PX, CANVAS_PX, 2)
         tilt = self.uniform(-0.12, 0.12, n, 1, 1, 2) * hard.view(n, 1, 1, 1)
         grid = grid / (1 + (grid * tilt).sum(-1, keepdim=True))
-        field = torch.randn(n, 2, 5, 5, generator=self.generator) * 0.035 * hard.view(n, 1, 1, 1)
-        field = F.interpolate(field, size=20, mode="bicubic", align_corners=True)
-        field = F.interpolate(field, size=CANVAS_PX, mode="bilinear", align_corners=True)
-        return F.grid_sample(ink, grid + field.permute(0, 2, 3, 1), align_corners=False)
+        hard = hard.view(n, 1, 1, 1)
+        grid = grid + self.field(n, 5, 20) * style.elastic * hard
+        if style.tremble:
+            grid = grid + self.field(n, 12, 24) * style.tremble * hard
+        return F.grid_sample(ink, grid, align_corners=False)
+
+    def field(self, n: int, knots: int, inner: int) -> Tensor:
+        """(n, CANVAS_PX, CANVAS_PX, 2): a smooth random field through knots × knots values of unit variance."""
+        field = torch.randn(n, 2, knots, knots, generator=self.generator)
+        field = F.interpolate(field, size=inner, mode="bicubic", align_corners=True)
+        return F.interpolate(field, size=CANVAS_PX, mode="bilinear", align_corners=True).permute(0, 2, 3, 1)
 
     def stroke_width(self, ink: Tensor) -> Tensor:
         """Bolder or thinner strokes."""
@@ -68,16 +100,37 @@ class Augment:
         changed = ink.clone()
         changed[bolder] = torch.lerp(ink[bolder], spread(ink[bolder]), amount[bolder])
         # Thinning hairlines away would leave nothing to read: it goes half as far.
-        changed[thinner] = torch.lerp(ink[thinner], 1 - spread(1 - ink[thinner]), -0.5 * amount[thinner])
+        changed[thinner] = torch.lerp(ink[thinner], thin(ink[thinner]), -self.style.thinning * amount[thinner])
+        if self.style.pen:
+            line = torch.lerp(thin(ink), thin(thin(ink)), self.uniform(0.0, 1.0, n, 1, 1, 1))
+            pen = (self.chance(self.style.pen, n) > 0) & (
+                line.sum((1, 2, 3), keepdim=True) > 0.4 * ink.sum((1, 2, 3), keepdim=True)
+            )
+            changed = torch.where(pen, line, changed)
         return changed
 
-    def underline(self, ink: Tensor) -> Tensor:
-        """A rule under or over some characters."""
-        n, side = ink.shape[0], ink.shape[-1]
+    def relief(self, ink: Tensor) -> Tensor:
+        """A shadow behind some, an outline in place of a few."""
+        n = ink.shape[0]
+        shadow = torch.roll(ink, (2, 2), (2, 3)) * self.uniform(0.2, 0.5, n, 1, 1, 1) * self.chance(0.04, n)
+        outline = self.chance(0.03, n) * (ink.mean((1, 2, 3), keepdim=True) > 0.2)
+        return torch.lerp(torch.maximum(ink, shadow), (spread(ink) - thin(ink)).clamp(0, 1), outline)
+
+    def rules(self, ink: Tensor) -> Tensor:
+        """A rule at an edge of some characters, most often under them; two at a corner of a table's cell."""
+        side = ink.shape[-1]
         rows = torch.arange(side).view(1, 1, side, 1).float()
-        at = torch.where(self.uniform(0, 1, n) < 0.8, self.uniform(0.93, 0.98, n), self.uniform(0.02, 0.06, n)) * side
-        line = ((rows - at.view(n, 1, 1, 1)).abs() < self.uniform(0.6, 1.6, n, 1, 1, 1)).float()
-        return torch.maximum(ink, line * self.chance(0.06, n))
+        for low, high, upright, probability in (
+            (0.92, 0.98, False, 0.07),
+            (0.02, 0.07, False, 0.02),
+            (0.01, 0.06, True, 0.03),
+            (0.94, 0.99, True, 0.03),
+        ):
+            n = ink.shape[0]
+            at, half = self.uniform(low, high, n, 1, 1, 1) * side, self.uniform(0.6, 1.6, n, 1, 1, 1)
+            line = ((rows - at).abs() < half).float() * self.chance(probability, n)
+            ink = torch.maximum(ink, line.transpose(2, 3) if upright else line)
+        return ink
 
     def neighbours(self, ink: Tensor) -> Tensor:
         """A sliver of another character of the batch at the left or right edge."""
@@ -101,7 +154,8 @@ class Augment:
     def blur(self, ink: Tensor) -> Tensor:
         """Gaussian blur of up to 1.2 px on some."""
         n = ink.shape[0]
-        sigma = self.uniform(0.3, 1.2, 1).item()
+        # A character of 16 px blurred as far as one of 50 px would be a blot.
+        sigma = self.uniform(0.3, min(1.2, ink.shape[-1] / 30), 1).item()
         taps = torch.exp(-0.5 * (torch.arange(-3, 4).float() / sigma) ** 2)
         taps = taps / taps.sum()
         chosen = self.chance(0.4, n).view(n) > 0
@@ -128,6 +182,9 @@ class Augment:
         ramp = torch.linspace(-1, 1, side)
         slope = self.uniform(-0.15, 0.15, n, 2, 1, 1) * self.chance(0.3, n)
         gray = gray * (1 + slope[:, :1] * ramp.view(1, 1, 1, side) + slope[:, 1:] * ramp.view(1, 1, side, 1))
+        waves = self.uniform(-12, 12, n, 2, 1, 1) * math.pi
+        stripes = torch.sin(waves[:, :1] * ramp.view(1, 1, 1, side) + waves[:, 1:] * ramp.view(1, 1, side, 1))
+        gray = gray + stripes * 0.08 * contrast * self.chance(0.06, n)
         texture = F.interpolate(torch.randn(n, 1, 12, 12, generator=self.generator), size=side, mode="bilinear")
         gray = gray + texture * 0.06 * contrast * self.chance(0.2, n)
         grain = torch.randn(gray.shape, generator=self.generator)
@@ -151,6 +208,11 @@ class Augment:
         buffer = io.BytesIO()
         Image.fromarray(picture).save(buffer, "JPEG", quality=int(self.uniform(15, 70, 1).item()))
         return np.asarray(Image.open(buffer))
+
+
+def thin(ink: Tensor) -> Tensor:
+    """(N, 1, H, W): the minimum over each pixel's 3×3 neighbours."""
+    return 1 - spread(1 - ink)
 
 
 def spread(ink: Tensor) -> Tensor:

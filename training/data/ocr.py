@@ -1,21 +1,49 @@
 """Batches for the recogniser: glyphs drawn at random, augmented, then cropped as the server crops."""
 
-from collections.abc import Sequence
+import string
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageDraw
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from models.ocr.image import normalize_crop
+from training.config import OcrConfig
 from training.data.augment import Augment
-from training.data.charset import PUNCTUATION, level1_hanzi
-from training.data.glyphs import GLYPH_PX, Glyphs
+from training.data.charset import CONFUSABLE, PUNCTUATION, level1_hanzi
+from training.data.glyphs import Glyphs
+from training.data.nothing import draw_nothing
+from training.data.plates import PLATE_CHARACTERS, Photographs, binarise, vary
 
 GROUP = 32  # pictures of one call share size, blur and the like
 HARD_SHARE = 0.65  # of groups that are augmented at the step's level
+
+
+class GlyphSampler:
+    """Draws glyphs: a font by its weight and what it has of the classes, then a class by its weight."""
+
+    def __init__(
+        self, glyphs: Sequence[Glyphs], weights: npt.NDArray[np.float64], styles: Mapping[str, float] | None = None
+    ) -> None:
+        """weights: (C,), 0 = never drawn. styles: factors on the weights of fonts by style, 1 where none is named."""
+        kept = [g for g in glyphs if weights[g.ids].any()]
+        self.glyphs = kept
+        self.sums = [weights[g.ids].cumsum() for g in kept]
+        factors = [g.font.weight * (styles or {}).get(g.font.style, 1.0) for g in kept]
+        fonts = np.array([factor * sums[-1] for factor, sums in zip(factors, self.sums, strict=True)])
+        self.font_probs = fonts / fonts.sum()
+
+    def draw(self, rng: np.random.Generator, count: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        """images (count, GLYPH_PX, GLYPH_PX) uint8, ids (count,)."""
+        images, ids = [], []
+        for number in rng.choice(len(self.glyphs), count, p=self.font_probs):
+            glyphs, sums = self.glyphs[number], self.sums[number]
+            i = int(np.searchsorted(sums, rng.random() * sums[-1], side="right"))
+            images.append(glyphs.images[i])
+            ids.append(glyphs.ids[i])
+        return np.stack(images), np.array(ids)
 
 
 class OcrBatches(Dataset[tuple[Tensor, Tensor]]):
@@ -28,107 +56,70 @@ class OcrBatches(Dataset[tuple[Tensor, Tensor]]):
         self,
         glyphs: Sequence[Glyphs],
         charset: Sequence[str],
-        *,
-        steps: int,
-        batch_size: int,
-        crop_px: int,
-        seed: int,
-        warmup: float,
-        nothing_share: float,
+        config: OcrConfig,
+        photographs: Photographs | None = None,
     ) -> None:
-        self.glyphs = glyphs
-        self.num_classes = len(charset)
-        self.steps, self.batch_size, self.crop_px = steps, batch_size, crop_px
-        self.seed, self.warmup, self.nothing_share = seed, warmup, nothing_share
+        """photographs: of number plates, drawn beside glyphs in groups of style "plate"."""
+        self.num_classes, self.config = len(charset), config
+        self.photographs = photographs if photographs and photographs.pictures else None
         weights = class_weights(charset)
-        fonts = np.array([g.font.weight * weights[g.ids].sum() for g in glyphs])
-        self.font_probs = fonts / fonts.sum()
-        self.glyph_sums = [weights[g.ids].cumsum() for g in glyphs]
+        self.samplers = {
+            "print": GlyphSampler(glyphs, weights),
+            "hand": GlyphSampler(glyphs, weights, {"hand": 5.0, "brush": 3.0, "kai": 2.0, "print": 0.4, "bitmap": 0.0}),
+            "plate": GlyphSampler(glyphs, of_classes(charset, PLATE_CHARACTERS), {"brush": 0.0, "hand": 0.1}),
+        }
+        self.alphanumeric = GlyphSampler(glyphs, of_classes(charset, string.ascii_letters + string.digits))
 
     def __len__(self) -> int:
-        return self.steps
+        return self.config.steps
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
-        rng = np.random.default_rng((self.seed, step))
+        c = self.config
+        rng = np.random.default_rng((c.seed, step))
         # Easy pictures first: a fresh network learns nothing from the hard ones.
-        level = min(1.0, 0.2 + 0.8 * step / max(1, self.warmup * self.steps))
+        level = min(1.0, 0.2 + 0.8 * step / max(1, c.level_warmup * c.steps))
         crops, labels = [], []
-        for _ in range(self.batch_size // GROUP):
-            images, ids = self._draw(rng)
+        for _ in range(c.batch_size // GROUP):
+            style = rng.choice(
+                ["print", "hand", "plate"], p=[1 - c.hand_share - c.plate_share, c.hand_share, c.plate_share]
+            )
+            images, ids = self.samplers[style].draw(rng, GROUP)
             # Part stays clean print at any level.
-            augment = Augment(int(rng.integers(2**62)), level if rng.random() < HARD_SHARE else 0.1)
-            ink = 1 - torch.from_numpy(images).float().unsqueeze(1) / 255
-            pictures = augment.photograph(ink)
-            for i in np.flatnonzero(rng.random(GROUP) < self.nothing_share):
-                pictures[i], ids[i] = draw_nothing(rng, images, augment), self.num_classes
-            crops += [normalize_crop(picture, self.crop_px) for picture in pictures]
+            hard = style != "print" or rng.random() < HARD_SHARE
+            augment = Augment(int(rng.integers(2**62)), level if hard else 0.1, style)
+            pictures = augment.photograph(1 - torch.from_numpy(images).float().unsqueeze(1) / 255)
+            if style == "plate":
+                self._plates(rng, pictures, ids)
+            for i in np.flatnonzero(rng.random(GROUP) < c.nothing_share):
+                several = images if rng.random() < 0.6 else self.alphanumeric.draw(rng, 4)[0]
+                pictures[i], ids[i] = augment.jpeg(draw_nothing(rng, several)), self.num_classes
+            crops += [normalize_crop(picture, c.crop_px) for picture in pictures]
             labels.append(ids)
         return torch.from_numpy(np.stack(crops)).unsqueeze(1), torch.from_numpy(np.concatenate(labels))
 
-    def _draw(self, rng: np.random.Generator) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-        images, ids = [], []
-        for number in rng.choice(len(self.glyphs), GROUP, p=self.font_probs):
-            glyphs = self.glyphs[number]
-            sums = self.glyph_sums[number]
-            i = int(np.searchsorted(sums, rng.random() * sums[-1], side="right"))
-            images.append(glyphs.images[i])
-            ids.append(glyphs.ids[i])
-        return np.stack(images), np.array(ids)
+    def _plates(
+        self, rng: np.random.Generator, pictures: list[npt.NDArray[np.uint8]], ids: npt.NDArray[np.int64]
+    ) -> None:
+        """Puts photographs in the place of some, and binarises more than half, as plate readers do."""
+        for i in range(len(pictures)):
+            if self.photographs and rng.random() < 0.3:
+                number = int(rng.integers(len(self.photographs.pictures)))
+                pictures[i], ids[i] = vary(rng, self.photographs.pictures[number]), self.photographs.ids[number]
+            if rng.random() < 0.6:
+                pictures[i] = binarise(rng, pictures[i])
 
 
 def class_weights(charset: Sequence[str]) -> npt.NDArray[np.float64]:
-    """(C,): how often a class is drawn, 1 for the 3,755 hanzi of GB 2312 level 1."""
-    level1 = set(level1_hanzi())
-    weights = [
-        1.0 if form[0] in level1 else 2.0 if ord(form[0]) < 128 or form[0] in PUNCTUATION else 0.6 for form in charset
-    ]
+    """(C,): how often a class is drawn, 1 for the 3,755 hanzi of GB 2312 level 1, twice that for look-alikes."""
+    level1, confusable = set(level1_hanzi()), {char for group in CONFUSABLE for char in group}
+    weights = []
+    for forms in charset:
+        char = forms[0]
+        weight = 2.0 if ord(char) < 128 or char in PUNCTUATION else 1.0 if char in level1 else 0.6
+        weights.append(weight * 2 if char in confusable and ord(char) > 127 else weight)
     return np.array(weights)
 
 
-def draw_nothing(rng: np.random.Generator, glyphs: npt.NDArray[np.uint8], augment: Augment) -> npt.NDArray[np.uint8]:
-    """A picture without a single readable character: blank, noise, scribble, shapes, or several characters."""
-    kind = rng.choice(["blank", "noise", "scribble", "shapes", "several"], p=[0.1, 0.15, 0.25, 0.2, 0.3])
-    side = int(rng.integers(24, 96))
-    if kind == "noise":
-        return _noise(rng, side)
-    if kind == "several":
-        picture = _several(rng, glyphs)
-        return augment.jpeg(picture) if rng.random() < 0.7 else 255 - picture
-    image = Image.new("L", (side, side), int(rng.integers(150, 256)))
-    draw = ImageDraw.Draw(image)
-    if kind == "scribble":
-        for _ in range(rng.integers(1, 4)):
-            points = np.cumsum(rng.normal(0, side / 5, (int(rng.integers(5, 24)), 2)), axis=0) + side / 2
-            draw.line(
-                [tuple(p) for p in points], fill=int(rng.integers(0, 120)), width=int(rng.integers(1, 5)), joint="curve"
-            )
-    elif kind == "shapes":
-        # Several, or one filled: a single outline would be a 口 or a 〇.
-        for _ in range(rng.integers(2, 6)):
-            (x0, x1), (y0, y1) = np.sort(rng.integers(0, side, 2)), np.sort(rng.integers(0, side, 2))
-            shape = draw.ellipse if rng.random() < 0.5 else draw.rectangle
-            shape((x0, y0, x1, y1), fill=int(rng.integers(0, 200)))
-    gray = np.asarray(image).astype(np.float64) + rng.normal(0, rng.uniform(0, 6), (side, side))
-    picture = np.clip(gray, 0, 255).astype(np.uint8)
-    return picture if rng.random() < 0.7 else 255 - picture
-
-
-def _noise(rng: np.random.Generator, side: int) -> npt.NDArray[np.uint8]:
-    """Grain of any coarseness, from sensor noise to clouds; or a share of black pixels."""
-    if rng.random() < 0.3:
-        return np.where(rng.random((side, side)) < rng.uniform(0.01, 0.5), 0, 255).astype(np.uint8)
-    coarse = int(rng.integers(3, side + 1))
-    values = rng.normal(128, rng.uniform(10, 60), (coarse, coarse)).clip(0, 255).astype(np.uint8)
-    return np.asarray(Image.fromarray(values).resize((side, side), Image.Resampling.BICUBIC))
-
-
-def _several(rng: np.random.Generator, glyphs: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    """Two to four whole characters in a row or a column, which no single character is as long as."""
-    count = int(rng.integers(2, 5))
-    chosen = glyphs[rng.choice(len(glyphs), count, replace=False)]
-    gap = int(rng.integers(0, 6))
-    cut = [np.pad(g, gap, constant_values=255) for g in chosen]
-    row = np.concatenate(cut, axis=int(rng.random() < 0.75))
-    side = int(rng.integers(20, GLYPH_PX + 1))
-    image = Image.fromarray(row)
-    return np.asarray(image.resize((max(8, row.shape[1] * side // GLYPH_PX), max(8, row.shape[0] * side // GLYPH_PX))))
+def of_classes(charset: Sequence[str], chars: str) -> npt.NDArray[np.float64]:
+    """(C,): 1 for the classes of some characters, 0 for the others."""
+    return np.array([float(any(form in chars for form in forms)) for forms in charset])
