@@ -1,7 +1,8 @@
 """Observer: what goes on in the pipelines, told to whoever counts it. Nobody does unless the server is told so."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 Reason: TypeAlias = Literal["full", "hopeless", "expired", "cancelled", "invalid", "failed", "not_ready"]
 """Why a row ended without an answer.
@@ -28,6 +29,21 @@ class Observer:
     model and version name the bundle.
     """
 
+    def loaded(self, model: str, version: int, provider: str) -> None:
+        """A version of a model answers from now on. provider: onnxruntime's, which runs it."""
+
+    def unloaded(self, model: str, version: int, provider: str) -> None:
+        """The same version answers no longer."""
+
+    def serving(self, yes: bool) -> None:
+        """The server as a whole answers calls from now on, or no longer: it drains, or an engine is lost."""
+
+    def call_began(self, method: str, metadata: Mapping[str, Any]) -> None:
+        """A call came in. method: "/tianzi.v1.OcrService/Recognize". Called in the task that answers it."""
+
+    def call_ended(self, method: str, code: str, seconds: float) -> None:
+        """The same call ended. code: a gRPC code's name. Called in the task that called call_began."""
+
     def ran(self, model: str, version: int, rows: int, seconds: float) -> None:
         """The network ran over so many rows, well or not. Called in the engine's thread."""
 
@@ -38,14 +54,31 @@ class Observer:
         """A row ended without an answer. Called in the event loop, in the task that asked."""
 
 
-NOBODY = Observer()
-
-
 class Several(Observer):
     """Tells several."""
 
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
+
+    def loaded(self, model: str, version: int, provider: str) -> None:
+        for observer in self._observers:
+            observer.loaded(model, version, provider)
+
+    def unloaded(self, model: str, version: int, provider: str) -> None:
+        for observer in self._observers:
+            observer.unloaded(model, version, provider)
+
+    def serving(self, yes: bool) -> None:
+        for observer in self._observers:
+            observer.serving(yes)
+
+    def call_began(self, method: str, metadata: Mapping[str, Any]) -> None:
+        for observer in self._observers:
+            observer.call_began(method, metadata)
+
+    def call_ended(self, method: str, code: str, seconds: float) -> None:
+        for observer in self._observers:
+            observer.call_ended(method, code, seconds)
 
     def ran(self, model: str, version: int, rows: int, seconds: float) -> None:
         for observer in self._observers:
@@ -58,3 +91,6 @@ class Several(Observer):
     def dropped(self, model: str, version: int, reason: Reason) -> None:
         for observer in self._observers:
             observer.dropped(model, version, reason)
+
+
+NOBODY = Observer()

@@ -27,7 +27,8 @@ from service.oip.servicer import InferenceServicer
 from service.oip.statistics import Statistics
 from service.pipeline import Pipeline
 from service.servicers import ClozeServicer, OcrServicer, ServerServicer
-from service.settings import Settings
+from service.settings import Settings, address
+from service.watch import WatchInterceptor, watching
 
 logger = logging.getLogger(__name__)
 
@@ -51,32 +52,33 @@ async def serve(settings: Settings, on_ready: Callable[[int], None] | None = Non
 
     Raises:
         BundleError, ModelNotFound: a bundle cannot be served.
-        OSError: the port cannot be listened on; the message says why.
+        OSError: a port cannot be listened on; the message says why.
     """
     logs.configure(settings.log_format, settings.log_level)
     began = time.monotonic()
     stop = _stop_on_signals()
     require_port(settings.host, settings.port)
-    models: dict[str, AnyModel] = {}
-    for name in MODELS:
-        # The golden samples that loading replays are the warm-up, too.
-        models[name] = await asyncio.to_thread(
-            load_model, name, settings.bundle_root, device=settings.device, threads=settings.threads
-        )
-    if stop.is_set():
-        return
-    logger.info("settings %s", settings.model_dump_json())
-    server = build_server(models, settings)
-    try:
-        port = await server.start()
-        loaded = ", ".join(f"{m.name} {m.bundle.version} on {m.session.provider}" for m in models.values())
-        logger.info("ready on %s after %.1f s: %s", _address(settings.host, port), time.monotonic() - began, loaded)
-        if on_ready is not None:
-            on_ready(port)
-        await stop.wait()
-        logger.info("stopping: calls under way have %.0f s", settings.drain_s + settings.grace_s)
-    finally:
-        await server.stop()
+    with watching(settings) as observer:
+        models: dict[str, AnyModel] = {}
+        for name in MODELS:
+            # The golden samples that loading replays are the warm-up, too.
+            models[name] = await asyncio.to_thread(
+                load_model, name, settings.bundle_root, device=settings.device, threads=settings.threads
+            )
+        if stop.is_set():
+            return
+        logger.info("settings %s", settings.model_dump_json())
+        server = build_server(models, settings, observer)
+        try:
+            port = await server.start()
+            loaded = ", ".join(f"{m.name} {m.bundle.version} on {m.session.provider}" for m in models.values())
+            logger.info("ready on %s after %.1f s: %s", address(settings.host, port), time.monotonic() - began, loaded)
+            if on_ready is not None:
+                on_ready(port)
+            await stop.wait()
+            logger.info("stopping: calls under way have %.0f s", settings.drain_s + settings.grace_s)
+        finally:
+            await server.stop()
     logger.info("stopped")
 
 
@@ -97,11 +99,14 @@ class Server:
         self._observer = Several(statistics, observer)
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="preprocess")
         self._health = health.aio.HealthServicer()
+        for model in models.values():
+            observer.loaded(model.name, model.bundle.version, model.session.provider)
         self._tasks: set[asyncio.Task[None]] = set()
         self._pipelines = {service: self._pipeline(models[name], service) for name, service in SERVICES.items()}
         size = settings.max_message_bytes
         self._grpc = grpc.aio.server(
-            interceptors=[StatusInterceptor()],
+            # What nobody looks at is not watched: a call costs less then.
+            interceptors=[*([] if observer is NOBODY else [WatchInterceptor(observer)]), StatusInterceptor()],
             options=[
                 ("grpc.max_receive_message_length", size),
                 ("grpc.max_send_message_length", size),
@@ -128,17 +133,19 @@ class Server:
         """
         host, port = self._settings.host, self._settings.port
         try:
-            port = self._grpc.add_insecure_port(_address(host, port))
+            port = self._grpc.add_insecure_port(address(host, port))
         except RuntimeError as error:
             require_port(host, port)
-            raise OSError(f"cannot listen on {_address(host, port)}") from error
+            raise OSError(f"cannot listen on {address(host, port)}") from error
         for service in (WHOLE, OCR, CLOZE, SERVER, INFERENCE):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         await self._grpc.start()
+        self._observer.serving(True)
         return port
 
     async def stop(self) -> None:
         """Drains: calls under way go on for drain_s + grace_s at most, then fail."""
+        self._observer.serving(False)
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(self._settings.drain_s)
         await self._grpc.stop(self._settings.grace_s)
@@ -156,6 +163,7 @@ class Server:
         settings = self._settings
 
         def on_lost() -> None:
+            self._observer.serving(False)
             for name in (WHOLE, service):
                 task = asyncio.create_task(self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING))
                 self._tasks.add(task)
@@ -171,11 +179,7 @@ def require_port(host: str, port: int) -> None:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
     except OSError as error:
-        raise OSError(f"cannot listen on {_address(host, port)}: {error.strerror}") from None
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        raise OSError(f"cannot listen on {address(host, port)}: {error.strerror}") from None
 
 
 def _stop_on_signals() -> asyncio.Event:

@@ -33,6 +33,11 @@ def _cpu_quota(cgroup: Path) -> float:
         return float("inf")
 
 
+def address(host: str, port: int) -> str:
+    """host:port as URLs and gRPC write it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 class Settings(BaseSettings):
     """One frozen value; arguments win over the environment, which wins over the defaults.
 
@@ -70,6 +75,10 @@ class Settings(BaseSettings):
     )
     grace_s: Seconds = Field(20.0, description="How long calls under way may go on after that.")
     reflection: bool = Field(True, description="Whether tools such as grpcurl can ask for the API.")
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="Port of /metrics, /healthz and /readyz over HTTP; 0 takes a free one."
+    )
+    metrics_host: str = Field("127.0.0.1", min_length=1, description="Address of that port.")
     log_format: Literal["console", "json"] = Field("console", description="Lines for people, or one JSON object each.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug logs each call.")
 

@@ -1,0 +1,76 @@
+"""Who watches the server: metrics and their HTTP port, as the settings say; and the interceptor that tells of calls."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+from tianzi import __version__
+
+from service.errors import OUR_METHODS
+from service.observer import NOBODY, Observer, Several
+from service.settings import Settings, address
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def watching(settings: Settings) -> Iterator[Observer]:
+    """Starts what watches; yields NOBODY where nothing does. Needs a running event loop.
+
+    Raises:
+        OSError: the metrics port cannot be listened on.
+    """
+    if settings.metrics_port is None:
+        yield NOBODY
+        return
+    from service.metrics import Metrics  # a server without them starts sooner
+    from service.monitor import Monitor
+
+    metrics = Metrics()
+    metrics.describe(__version__, settings.batch_rows)
+    monitor = Monitor(metrics.registry)
+    port = monitor.start(settings.metrics_host, settings.metrics_port)
+    logger.info("metrics on http://%s/metrics", address(settings.metrics_host, port))
+    try:
+        yield Several(metrics, monitor)
+    finally:
+        monitor.stop()
+
+
+class WatchInterceptor(grpc.aio.ServerInterceptor):
+    """Must be the first, to see also what the others refuse."""
+
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or not method.startswith(OUR_METHODS):
+            return handler
+        metadata = dict(handler_call_details.invocation_metadata or ())
+        behaviour = handler.stream_stream or handler.unary_unary
+
+        async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            began = time.perf_counter()
+            self._observer.call_began(method, metadata)
+            code = grpc.StatusCode.CANCELLED
+            try:
+                response = await behaviour(request, context)
+                code = grpc.StatusCode.OK
+                return response
+            except grpc.aio.AbortError:
+                code = context.code()
+                raise
+            finally:
+                self._observer.call_ended(method, code.name, time.perf_counter() - began)
+
+        kind = grpc.stream_stream_rpc_method_handler if handler.stream_stream else grpc.unary_unary_rpc_method_handler
+        return kind(answer, handler.request_deserializer, handler.response_serializer)
