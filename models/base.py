@@ -42,6 +42,13 @@ class Model(ABC, Generic[Request, Item, Output, Answer]):
             InvalidInput: the request breaks a rule; the message names field, value and limit.
         """
 
+    def cost(self, item: Item) -> int:
+        """What the item costs a run, in units of the model's own, at least 1.
+
+        A run costs its number of items times its largest item's cost, for all are padded to that.
+        """
+        return 1
+
     @abstractmethod
     def run(self, items: Sequence[Item]) -> list[Output]:
         """Runs the network once over the items, in order.

@@ -5,6 +5,7 @@ TianziError
 ├── ModelNotFound     no model of that name or version is loaded
 ├── ModelNotReady     loading, draining, or its engine is lost: try again later
 ├── Overloaded        the queue is full: slow down
+├── DeadlineExceeded  the caller's time is up, or will be before its turn
 ├── InferenceError    the model failed on valid input: a fault of ours
 └── BundleError       a bundle is missing, broken or of another contract: ends the start
 """
@@ -37,6 +38,10 @@ class ModelNotReady(TianziError):
 
 class Overloaded(TianziError):
     """The queue is full."""
+
+
+class DeadlineExceeded(TianziError):
+    """The caller's time is up, or will be before its turn comes."""
 
 
 class InferenceError(TianziError):

@@ -1,40 +1,26 @@
 """Batcher: gathers rows of many callers into runs of one engine, and keeps each row's fate its own.
 
 An idle engine takes what there is at once; while it runs, rows gather. Nothing is held back to wait for more.
-Every row ends exactly once: with its output, its own error, its caller's cancellation, or ModelNotReady.
+Every row ends exactly once: with its output, its own error, DeadlineExceeded, its caller's leaving, or ModelNotReady.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
+from concurrent.futures import Executor
 from typing import Generic, TypeVar
 
-from models.errors import InferenceError, ModelNotReady, TianziError
+from models.errors import ModelNotReady
+from service.engine import EngineThread, outcomes
+from service.row_queue import BULK_SHARE, Call, Row, RowQueue, cost_of
 
 logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Output = TypeVar("Output")
 
-
-@dataclass(eq=False, slots=True)
-class _Row(Generic[Item, Output]):
-    """One item, and the future that its caller awaits. The future is done as soon as the caller has left."""
-
-    item: Item
-    future: "asyncio.Future[Output]"
-
-    def end(self, outcome: Output | Exception) -> None:
-        if self.future.done():
-            return
-        if isinstance(outcome, Exception):
-            self.future.set_exception(outcome)
-            self.future.exception()  # a caller that leaves right now would have asyncio complain that nobody looked
-        else:
-            self.future.set_result(outcome)
+RECENT = 0.2
+"""Weight of the newest run in the moving average of what a unit of cost takes."""
 
 
 class Batcher(Generic[Item, Output]):
@@ -50,73 +36,126 @@ class Batcher(Generic[Item, Output]):
         max_rows: int,
         name: str = "engine",
         on_lost: Callable[[], None] = lambda: None,
+        *,
+        max_cost: int | None = None,
+        engine: Executor | None = None,
     ) -> None:
         """run: items → outputs, in order; ModelNotReady from it means that the engine is lost for good.
 
-        max_rows: rows of one run at most. on_lost: called once, in the event loop, when the engine is lost.
+        max_rows, max_cost: of one run at most; a row over max_cost runs alone. on_lost: called once, in the event
+        loop, when the engine is lost. engine: where run is called, else a thread of its own.
         """
         self._run = run
-        self._max_rows = max_rows
         self._name = name
         self._on_lost = on_lost
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
-        # A dict for its order, and because a row whose caller leaves is taken out of the middle.
-        self._waiting: dict[_Row[Item, Output], None] = {}
-        self._running: list[_Row[Item, Output]] = []
-        self._engine: asyncio.Future[list[Output | Exception]] | None = None
+        self._engine = engine or EngineThread(name)
+        self._waiting: RowQueue[Item, Output] = RowQueue(max_rows, max_rows if max_cost is None else max_cost)
+        self._running: list[Row[Item, Output]] = []
+        self._ending: asyncio.Future[list[Output | Exception]] | None = None
+        self._began_s = 0.0
+        self._unit_s = 0.0
         self._closed = ""
 
-    async def submit(self, item: Item) -> Output:
+    @property
+    def rows(self) -> int:
+        """How many rows wait or run."""
+        return len(self._waiting) + len(self._running)
+
+    def expected_s(self, urgent: bool) -> float:
+        """About how long a row would wait for its turn if it came now, in seconds; rather too low than too high."""
+        ahead = self._waiting.urgent_cost
+        bulk = self._waiting.bulk_cost
+        ahead += min(bulk, ahead // (BULK_SHARE - 1)) if urgent else bulk
+        running_s = 0.0
+        if self._running:
+            ran_s = asyncio.get_running_loop().time() - self._began_s
+            running_s = max(0.0, self._unit_s * cost_of(self._running) - ran_s)
+        return running_s + self._unit_s * ahead
+
+    async def submit(
+        self, item: Item, *, cost: int = 1, urgent: bool = True, deadline_s: float | None = None
+    ) -> Output:
         """Runs one item together with others. A cancelled call takes its row out, unless that is running already.
+
+        cost: see Model.cost. urgent: to go before rows that are not. deadline_s: in the event loop's time; the row
+        is not run after it.
 
         Raises:
             ModelNotReady: the batcher was closed or its engine lost, before this call or during it.
+            DeadlineExceeded: the deadline passed in the queue.
             InferenceError: run failed on this very item.
         """
-        if self._closed:
-            raise ModelNotReady(self._closed)
-        loop = asyncio.get_running_loop()
-        row: _Row[Item, Output] = _Row(item, loop.create_future())
-        self._waiting[row] = None
-        if self._engine is None:
-            loop.call_soon(self._dispatch)  # soon, not now: rows submitted in this same turn of the loop go along
+        (outcome,) = await self.submit_many([(item, cost)], urgent=urgent, deadline_s=deadline_s)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def submit_many(
+        self, items: Sequence[tuple[Item, int]], *, urgent: bool = False, deadline_s: float | None = None
+    ) -> list[Output | Exception]:
+        """Runs items with their costs, together with others, in as many runs as they need; see submit.
+
+        Returns each item's output, or the error that submit would raise.
+        """
+        call: Call[Item, Output] = Call(urgent, deadline_s)
+        call.rows = [Row(item, cost, call) for item, cost in items]
+        call.left = len(call.rows)
+        if self._closed or not items:
+            return [ModelNotReady(self._closed) for _ in items]
+        for row in call.rows:
+            self._waiting.add(row)
+        if self._ending is None:
+            # Soon, not now: rows submitted in this same turn of the loop go along.
+            asyncio.get_running_loop().call_soon(self._dispatch)
         try:
-            return await row.future
+            await call.future
         finally:
-            self._waiting.pop(row, None)
+            for row in call.rows:
+                self._waiting.discard(row)
+        return [row.outcome for row in call.rows if row.outcome is not None]
 
     async def close(self) -> None:
         """Fails all rows that have not ended with ModelNotReady, then waits for the engine to end its run."""
         self._fail_all("shutting down")
-        if self._engine is not None:
-            await asyncio.wait([self._engine])
-        self._thread.shutdown()
+        if self._ending is not None:
+            await asyncio.wait([self._ending])
+        self._engine.shutdown()
 
     def _dispatch(self) -> None:
-        """Gives the engine the oldest rows that somebody waits for, if it is idle."""
-        if self._engine is not None or self._closed:
+        """Gives the engine its next run, if it is idle."""
+        if self._ending is not None or self._closed:
             return
-        rows = list(islice((row for row in self._waiting if not row.future.done()), self._max_rows))
-        if not rows:
+        loop = asyncio.get_running_loop()
+        self._running = self._waiting.take(loop.time())
+        if not self._running:
             return
-        for row in rows:
-            del self._waiting[row]
-        self._running = rows
-        items = [row.item for row in rows]
-        self._engine = asyncio.get_running_loop().run_in_executor(self._thread, outcomes, self._run, items)
-        self._engine.add_done_callback(self._finish)
+        self._began_s = loop.time()
+        items = [row.item for row in self._running]
+        self._ending = asyncio.wrap_future(self._engine.submit(outcomes, self._run, items))
+        self._ending.add_done_callback(self._finish)
 
-    def _finish(self, engine: "asyncio.Future[list[Output | Exception]]") -> None:
+    def _finish(self, ending: "asyncio.Future[list[Output | Exception]]") -> None:
         """Hands each row its outcome, and goes on with those that have gathered."""
-        self._engine = None
-        lost = engine.exception()
+        self._ending = None
+        lost = ending.exception()
         if lost is not None:
             self._lose(lost)
         else:
-            for row, outcome in zip(self._running, engine.result(), strict=True):
+            self._learn()
+            for row, outcome in zip(self._running, ending.result(), strict=True):
                 row.end(outcome)
         self._running = []
         self._dispatch()
+
+    def _learn(self) -> None:
+        """Keeps the moving average of what a unit of cost takes.
+
+        Of full runs only, which left others waiting: a lone row costs more than its share of a batch. But whatever
+        is faster than believed counts, lest a slow hour have callers refused for ever.
+        """
+        unit_s = (asyncio.get_running_loop().time() - self._began_s) / max(1, cost_of(self._running))
+        if len(self._waiting) or unit_s < self._unit_s:
+            self._unit_s += RECENT * (unit_s - self._unit_s) if self._unit_s else unit_s
 
     def _lose(self, cause: BaseException) -> None:
         if not self._closed:
@@ -128,30 +167,3 @@ class Batcher(Generic[Item, Output]):
         self._closed = self._closed or f"model {self._name}: {reason}"
         for row in [*self._running, *self._waiting]:
             row.end(ModelNotReady(self._closed))
-
-
-def outcomes(run: Callable[[Sequence[Item]], Sequence[Output]], items: Sequence[Item]) -> list[Output | Exception]:
-    """Each item's output, or the error that it makes run raise even alone: when run raises, each half is tried again.
-
-    Raises:
-        ModelNotReady: the engine is lost; there is nothing to try again.
-    """
-    try:
-        outputs = run(items)
-        if len(outputs) != len(items):
-            raise InferenceError(f"{len(outputs)} outputs for {len(items)} items")
-        return list(outputs)
-    except ModelNotReady:
-        raise
-    except Exception as error:
-        if len(items) == 1:
-            return [error if isinstance(error, TianziError) else _as_inference_error(error)]
-    half = len(items) // 2
-    return outcomes(run, items[:half]) + outcomes(run, items[half:])
-
-
-def _as_inference_error(error: Exception) -> InferenceError:
-    """Also because a future takes any exception but StopIteration."""
-    wrapped = InferenceError(f"{type(error).__name__}: {error}")
-    wrapped.__cause__ = error
-    return wrapped

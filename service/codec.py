@@ -1,6 +1,6 @@
 """Messages of tianzi.v1 ↔ the models' dataclasses. Checks only what a dataclass could not hold."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,9 +55,11 @@ def cloze_response(answer: ClozeAnswer, version: int, timing: Timing | None = No
     return cloze_pb2.FillResponse(blanks=blanks, model_version=version, timing=_timing(timing))
 
 
-def info_response(models: Mapping[str, Model[Any, Any, Any, Any]], settings: Settings) -> server_pb2.GetInfoResponse:
-    """models: ocr and cloze, whose bundles' facts are the limits."""
-    ocr, cloze = models["ocr"].bundle.facts, models["cloze"].bundle.facts
+def info_response(
+    models: Mapping[str, Sequence[Model[Any, Any, Any, Any]]], settings: Settings
+) -> server_pb2.GetInfoResponse:
+    """models: the versions of ocr and cloze, the newest first; the facts of the newest are the limits."""
+    ocr, cloze = models["ocr"][0].bundle.facts, models["cloze"][0].bundle.facts
     limits = server_pb2.Limits(
         max_message_bytes=settings.max_message_bytes,
         max_batch_items=settings.max_batch_items,
@@ -67,7 +69,9 @@ def info_response(models: Mapping[str, Model[Any, Any, Any, Any]], settings: Set
         max_candidates=cloze["max_candidates"],
     )
     return server_pb2.GetInfoResponse(
-        version=__version__, models=[_model_info(model) for model in models.values()], limits=limits
+        version=__version__,
+        models=[_model_info(model) for versions in models.values() for model in versions],
+        limits=limits,
     )
 
 

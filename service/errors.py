@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from models.errors import InferenceError, InvalidInput, ModelNotFound, ModelNotReady, Overloaded
+from models.errors import DeadlineExceeded, InferenceError, InvalidInput, ModelNotFound, ModelNotReady, Overloaded
 from service.logs import request_id
 
 logger = logging.getLogger(__name__)
@@ -25,6 +25,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     ModelNotFound: grpc.StatusCode.NOT_FOUND,
     ModelNotReady: grpc.StatusCode.UNAVAILABLE,
     Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     InferenceError: grpc.StatusCode.INTERNAL,
 }
 """BundleError is not here on purpose: it ends the start. Any other exception is INTERNAL."""

@@ -16,7 +16,7 @@ from models import errors
 from models.base import Model
 from models.registry import load_model
 from service import codec
-from service.batcher import outcomes
+from service.engine import outcomes
 from service.settings import Settings
 
 AnyModel: TypeAlias = Model[Any, Any, Any, Any]

@@ -2,18 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from models.base import Model
-from models.errors import InvalidInput, ModelNotReady, Overloaded
+from models.errors import DeadlineExceeded, InvalidInput, ModelNotReady, Overloaded
+from service.admission import Admission, Kind
 from service.batcher import Batcher
 from service.observer import NOBODY, Observer, Reason, Timing
+from service.stages import Job, Stages, Threads
 
+Message = TypeVar("Message")
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
+
+CHUNK_ROWS = 16
+"""Rows of a batch call that are preprocessed in one go: few enough that the engine starts early and all threads share
+the work, enough that a row's part in the hop to a thread and back is small."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,97 +32,232 @@ class Answered(Generic[Answer]):
     timing: Timing
 
 
-@dataclass(slots=True)
-class _Job:
-    """An item on its way through the engine. submitted_s: time.perf_counter() when it began to wait for it."""
+class RowError(Exception):
+    """A row of a batch that was to succeed as a whole has failed."""
 
-    item: Any
-    submitted_s: float = 0.0
-    timing: Timing = field(default_factory=Timing)
+    def __init__(self, number: int, error: Exception) -> None:
+        super().__init__(f"row {number}: {error}")
+        self.number = number
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How the rows of a batch are to be treated; see Pipeline.answer_many."""
+
+    kind: Kind
+    deadline_s: float | None
+    whole: bool
+
+    def check(self, results: Sequence[Any], start: int) -> None:
+        """Raises RowError for the first failed row, where the batch is to succeed as a whole. start: its number."""
+        for number, result in enumerate(results, start):
+            if self.whole and isinstance(result, Exception):
+                raise RowError(number, result)
 
 
 class Pipeline(Generic[Request, Answer]):
-    """One loaded model, shared by all calls, with at most queue_rows requests between admission and answer."""
+    """One version of a model, shared by all calls."""
 
     def __init__(
         self,
         model: Model[Request, Any, Any, Answer],
-        threads: Executor,
-        batch_rows: int,
-        queue_rows: int,
+        admission: Admission,
+        threads: Threads,
+        *,
+        max_rows: int,
+        max_cost: int,
         on_lost: Callable[[], None] = lambda: None,
         observer: Observer = NOBODY,
     ) -> None:
-        """threads: where requests are preprocessed. on_lost: called once if the engine is lost."""
+        """admission: of all versions of the model. max_rows, max_cost: of one run. on_lost: called once if the engine
+        is lost."""
         self.model = model
+        self.version = model.bundle.version
+        self.lost = False
+        self._admission = admission
         self._threads = threads
-        self._queue_rows = queue_rows
         self._observer = observer
-        self._room = asyncio.Semaphore(queue_rows)
-        self._batcher: Batcher[_Job, Answer] = Batcher(self._run, batch_rows, model.name, on_lost)
+        self._on_lost = on_lost
+        self._stages: Stages[Request, Answer] = Stages(model, observer)
+        self._batcher: Batcher[Job, Answer] = Batcher(
+            self._stages.run, max_rows, model.name, self._lose, max_cost=max_cost
+        )
+        self._users = 0
+        self._unused = asyncio.Event()
+        self._unused.set()
 
-    async def answer(self, request: Request, *, wait: bool = False) -> Answered[Answer]:
-        """Answers one request. wait: for room, in turn, rather than be refused.
+    async def answer(
+        self,
+        message: Message,
+        read: Callable[[Message], Request],
+        *,
+        kind: Kind = Kind.UNARY,
+        size_bytes: int = 0,
+        deadline_s: float | None = None,
+    ) -> Answered[Answer]:
+        """Answers one request. A single call is refused where there is no room, a stream's waits for it.
+
+        read: message → request, done in the thread that preprocesses. size_bytes: what the message holds.
+        deadline_s: in the event loop's time.
 
         Raises:
             Overloaded: there is no room.
+            DeadlineExceeded: the deadline has passed, or will before its turn.
             InvalidInput, InferenceError, ModelNotReady: as the model and its engine say.
         """
-        bundle = self.model.bundle
+        self._require_time(1, kind, deadline_s)
         try:
-            if not wait:
-                self.require_room()
-            async with self._room:
-                job = await asyncio.get_running_loop().run_in_executor(self._threads, self._preprocess, request)
+            async with self._admission.admit(kind, 1, size_bytes, wait=kind is Kind.STREAM):
+                loop = asyncio.get_running_loop()
+                job = await loop.run_in_executor(self._threads.of(kind), self._stages.prepare, message, read)
                 job.submitted_s = time.perf_counter()
-                answer = await self._batcher.submit(job)
+                urgent = kind is Kind.UNARY
+                answer = await self._batcher.submit(job, cost=job.cost, urgent=urgent, deadline_s=deadline_s)
         except BaseException as error:
-            self._observer.dropped(self.model.name, bundle.version, reason(error))
+            self._drop(1, reason(error))
             raise
-        self._observer.answered(self.model.name, bundle.version, job.timing)
-        return Answered(answer, bundle.version, job.timing)
+        return self._answered(job, answer)
 
-    def require_room(self) -> None:
-        """Raises Overloaded unless one more request would be admitted at once."""
-        if self._room.locked():
-            raise Overloaded(f"model {self.model.name}: {self._queue_rows} requests under way, at most so many")
+    async def answer_many(
+        self,
+        messages: Sequence[Message],
+        read: Callable[[Message], Request],
+        *,
+        kind: Kind = Kind.BATCH,
+        size_bytes: int = 0,
+        deadline_s: float | None = None,
+        whole: bool = False,
+    ) -> list[Answered[Answer] | Exception]:
+        """Answers the requests of a batch, each with its answer or its error, in order; see answer.
+
+        A batch call is refused as a whole while there is no room, a batch in a stream waits for it. Once taken the
+        rows wait for room, so that there may be more of them than the queue holds.
+
+        whole: the first row that fails is raised, and takes the others out of the queue.
+
+        Raises:
+            Overloaded, DeadlineExceeded: as answer.
+            RowError: whole, and a row failed.
+        """
+        self._require_time(len(messages), kind, deadline_s)
+        waits = kind is Kind.STREAM
+        if not waits:
+            try:
+                self._admission.require(kind, 1, size_bytes)
+            except Overloaded:
+                self._drop(len(messages), "full")
+                raise
+
+        how = _How(kind, deadline_s, whole)
+        step = min(CHUNK_ROWS, self._admission.share(kind))
+        async with self._admission.admit(kind, 0, size_bytes, wait=waits):
+            try:
+                async with asyncio.TaskGroup() as group:
+                    starts = range(0, len(messages), step)
+                    tasks = [
+                        group.create_task(self._answer_chunk(messages, slice(start, start + step), read, how))
+                        for start in starts
+                    ]
+            except ExceptionGroup as failed:
+                raise failed.exceptions[0] from None
+        return [result for task in tasks for result in task.result()]
+
+    @contextmanager
+    def used(self) -> "Iterator[Pipeline[Request, Answer]]":
+        """Keeps retire() waiting."""
+        self._users += 1
+        self._unused.clear()
+        try:
+            yield self
+        finally:
+            self._users -= 1
+            if not self._users:
+                self._unused.set()
+
+    async def retire(self) -> None:
+        """Waits until nobody uses it, then lets the model go."""
+        await self._unused.wait()
+        await self.close()
 
     async def close(self) -> None:
         """Fails what is under way with ModelNotReady."""
         await self._batcher.close()
 
-    def _preprocess(self, request: Request) -> _Job:
-        began_s = time.perf_counter()
-        job = _Job(self.model.preprocess(request))
-        job.timing.preprocess_s = time.perf_counter() - began_s
-        return job
+    async def _answer_chunk(
+        self, messages: Sequence[Message], rows: slice, read: Callable[[Message], Request], how: "_How"
+    ) -> list[Answered[Answer] | Exception]:
+        """Some rows of a batch. Raises RowError for the first that fails where the batch is to succeed as a whole."""
+        mine = messages[rows]
 
-    def _run(self, jobs: Sequence[_Job]) -> list[Answer]:
-        """In the engine's thread. Postprocessing goes along, for it is too little work to be worth a hop of its own."""
-        began_s = time.perf_counter()
-        for job in jobs:
-            if not job.timing.queue_s:  # else it is tried again, after a run that failed
-                job.timing.queue_s = began_s - job.submitted_s
+        def prepare() -> list[Job | Exception]:
+            return [self._prepared_or_error(message, read) for message in mine]
+
         try:
-            outputs = self.model.run([job.item for job in jobs])
-        finally:
-            ran_s = time.perf_counter() - began_s
-            self._observer.ran(self.model.name, self.model.bundle.version, len(jobs), ran_s)
-        answers = [self.model.postprocess(job.item, output) for job, output in zip(jobs, outputs, strict=True)]
-        postprocess_s = time.perf_counter() - began_s - ran_s
-        for job in jobs:
-            job.timing.inference_s = ran_s
-            job.timing.postprocess_s = postprocess_s
-        return answers
+            async with self._admission.admit(how.kind, len(mine), wait=True):
+                prepared = await asyncio.get_running_loop().run_in_executor(self._threads.of(how.kind), prepare)
+                how.check(prepared, rows.start)
+                jobs = [job for job in prepared if isinstance(job, Job)]
+                submitted_s = time.perf_counter()
+                for job in jobs:
+                    job.submitted_s = submitted_s
+                items = [(job, job.cost) for job in jobs]
+                outcomes = await self._batcher.submit_many(items, deadline_s=how.deadline_s)
+                how.check(outcomes, rows.start)
+        except (asyncio.CancelledError, RowError) as error:
+            self._drop(len(mine), reason(error))
+            raise
+        ran = iter(zip(jobs, outcomes, strict=True))
+        return [self._result(*next(ran)) if isinstance(job, Job) else self._result(None, job) for job in prepared]
+
+    def _require_time(self, rows: int, kind: Kind, deadline_s: float | None) -> None:
+        """Raises DeadlineExceeded where the turn would come too late: to refuse at once leaves time to ask another."""
+        if deadline_s is None or kind is Kind.STREAM:
+            return
+        left_s = deadline_s - asyncio.get_running_loop().time()
+        wait_s = self._batcher.expected_s(urgent=kind is Kind.UNARY)
+        if wait_s >= left_s:
+            self._drop(rows, "hopeless")
+            times = f"about {wait_s:.3f} s until its turn, the deadline is in {left_s:.3f} s"
+            raise DeadlineExceeded(f"model {self.model.name}: {times}")
+
+    def _prepared_or_error(self, message: Message, read: Callable[[Message], Request]) -> Job | Exception:
+        try:
+            return self._stages.prepare(message, read)
+        except Exception as error:
+            return error
+
+    def _result(self, job: Job | None, outcome: Answer | Exception) -> Answered[Answer] | Exception:
+        if job is None or isinstance(outcome, Exception):
+            assert isinstance(outcome, Exception)
+            self._drop(1, reason(outcome))
+            return outcome
+        return self._answered(job, outcome)
+
+    def _answered(self, job: Job, answer: Answer) -> Answered[Answer]:
+        self._observer.answered(self.model.name, self.version, job.timing)
+        return Answered(answer, self.version, job.timing)
+
+    def _drop(self, rows: int, why: Reason) -> None:
+        for _ in range(rows):
+            self._observer.dropped(self.model.name, self.version, why)
+
+    def _lose(self) -> None:
+        self.lost = True
+        self._on_lost()
 
 
 def reason(error: BaseException) -> Reason:
     """Why a row ended that ended with this error."""
     match error:
+        case RowError():
+            return reason(error.error)
         case asyncio.CancelledError():
             return "cancelled"
         case Overloaded():
             return "full"
+        case DeadlineExceeded():
+            return "expired"
         case InvalidInput():
             return "invalid"
         case ModelNotReady():

@@ -9,8 +9,6 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -18,21 +16,21 @@ from grpc_reflection.v1alpha import reflection
 from inference import grpc_service_pb2, grpc_service_pb2_grpc
 from tianzi.v1 import cloze_pb2, cloze_pb2_grpc, ocr_pb2, ocr_pb2_grpc, server_pb2, server_pb2_grpc
 
-from models.base import Model
 from models.registry import MODELS, load_model
-from service import codec, logs
+from service import logs
+from service.admission import Admission
 from service.errors import StatusInterceptor
 from service.observer import NOBODY, Observer, Several
 from service.oip.servicer import InferenceServicer
 from service.oip.statistics import Statistics
 from service.pipeline import Pipeline
+from service.served import AnyModel, AnyPipeline, Served
 from service.servicers import ClozeServicer, OcrServicer, ServerServicer
 from service.settings import Settings, address
+from service.stages import Threads
 from service.watch import WatchInterceptor, watching
 
 logger = logging.getLogger(__name__)
-
-AnyModel = Model[Any, Any, Any, Any]
 
 OCR = ocr_pb2.DESCRIPTOR.services_by_name["OcrService"].full_name
 CLOZE = cloze_pb2.DESCRIPTOR.services_by_name["ClozeService"].full_name
@@ -41,6 +39,8 @@ SERVICES = {"ocr": OCR, "cloze": CLOZE}
 INFERENCE = grpc_service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 """The Open Inference Protocol, for both models."""
 SERVER = server_pb2.DESCRIPTOR.services_by_name["ServerService"].full_name
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 WHOLE = ""
 """The health protocol's name for the server as a whole."""
 
@@ -97,12 +97,13 @@ class Server:
         self._settings = settings
         statistics = Statistics()
         self._observer = Several(statistics, observer)
-        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="preprocess")
+        self._threads = Threads(settings.threads)
         self._health = health.aio.HealthServicer()
-        for model in models.values():
-            observer.loaded(model.name, model.bundle.version, model.session.provider)
+        self._stopping = False
         self._tasks: set[asyncio.Task[None]] = set()
-        self._pipelines = {service: self._pipeline(models[name], service) for name, service in SERVICES.items()}
+        self.served = {name: self._served(name) for name in SERVICES}
+        for name, served in self.served.items():
+            served.add(models[name])
         size = settings.max_message_bytes
         self._grpc = grpc.aio.server(
             # What nobody looks at is not watched: a call costs less then.
@@ -113,12 +114,11 @@ class Server:
                 ("grpc.so_reuseport", 0),  # else a second server on the port takes half of the calls unnoticed
             ],
         )
-        ocr_pb2_grpc.add_OcrServiceServicer_to_server(OcrServicer(self._pipelines[OCR], settings), self._grpc)
-        cloze_pb2_grpc.add_ClozeServiceServicer_to_server(ClozeServicer(self._pipelines[CLOZE], settings), self._grpc)
-        info = codec.info_response(models, settings)
-        server_pb2_grpc.add_ServerServiceServicer_to_server(ServerServicer(info), self._grpc)
-        by_model = {name: self._pipelines[service] for name, service in SERVICES.items()}
-        inference = InferenceServicer(by_model, settings, self._threads, statistics, self._is_ready)
+        ocr_pb2_grpc.add_OcrServiceServicer_to_server(OcrServicer(self.served["ocr"], settings), self._grpc)
+        cloze_pb2_grpc.add_ClozeServiceServicer_to_server(ClozeServicer(self.served["cloze"], settings), self._grpc)
+        info = ServerServicer(self.served, settings)
+        server_pb2_grpc.add_ServerServiceServicer_to_server(info, self._grpc)
+        inference = InferenceServicer(self.served, settings, self._threads, statistics, self._is_ready)
         grpc_service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         if settings.reflection:
@@ -138,38 +138,59 @@ class Server:
             require_port(host, port)
             raise OSError(f"cannot listen on {address(host, port)}") from error
         for service in (WHOLE, OCR, CLOZE, SERVER, INFERENCE):
-            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+            await self._health.set(service, SERVING)
         await self._grpc.start()
         self._observer.serving(True)
         return port
 
     async def stop(self) -> None:
         """Drains: calls under way go on for drain_s + grace_s at most, then fail."""
+        self._stopping = True
         self._observer.serving(False)
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(self._settings.drain_s)
         await self._grpc.stop(self._settings.grace_s)
-        for pipeline in self._pipelines.values():
-            await pipeline.close()
+        for served in self.served.values():
+            await served.close()
         self._threads.shutdown()
 
     async def _is_ready(self, model: str) -> bool:
         """Whether health says so of the model's service."""
         request = health_pb2.HealthCheckRequest(service=SERVICES[model])
         response = await self._health.Check(request, None)  # type: ignore[arg-type] # it is for unknown services
-        return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
+        return bool(response.status == SERVING)
 
-    def _pipeline(self, model: AnyModel, service: str) -> Pipeline[Any, Any]:
+    async def _update_health(self) -> None:
+        """Says NOT_SERVING of a model one of whose engines is lost, and then of the whole; else SERVING."""
+        lost = {service: self.served[name].lost for name, service in SERVICES.items()}
+        if self._stopping:
+            return
+        self._observer.serving(not any(lost.values()))
+        for service, is_lost in {**lost, WHOLE: any(lost.values())}.items():
+            await self._health.set(service, NOT_SERVING if is_lost else SERVING)
+
+    def _served(self, name: str) -> Served:
         settings = self._settings
+        admission = Admission(name, settings.queue_rows, settings.queue_bytes)
+        max_cost = settings.batch_tokens if name == "cloze" else settings.batch_rows
 
         def on_lost() -> None:
-            self._observer.serving(False)
-            for name in (WHOLE, service):
-                task = asyncio.create_task(self._health.set(name, health_pb2.HealthCheckResponse.NOT_SERVING))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+            task = asyncio.create_task(self._update_health())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-        return Pipeline(model, self._threads, settings.batch_rows, settings.queue_rows, on_lost, self._observer)
+        def make(model: AnyModel) -> AnyPipeline:
+            return Pipeline(
+                model,
+                admission,
+                self._threads,
+                max_rows=settings.batch_rows,
+                max_cost=max_cost,
+                on_lost=on_lost,
+                observer=self._observer,
+            )
+
+        return Served(name, admission, make, self._observer)
 
 
 def require_port(host: str, port: int) -> None:

@@ -2,21 +2,23 @@
 
 # ruff: noqa: N802 gRPC names the methods
 
-import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Generic, TypedDict, TypeVar
 
 import grpc
 from google.rpc import status_pb2
 from tianzi.v1 import cloze_pb2, cloze_pb2_grpc, ocr_pb2, ocr_pb2_grpc, server_pb2, server_pb2_grpc
 
-from models.cloze.types import ClozeAnswer
-from models.errors import InvalidInput
-from models.ocr.types import OcrAnswer
+from models.cloze.types import ClozeAnswer, ClozeRequest
+from models.errors import InvalidInput, ModelNotFound
+from models.ocr.types import OcrAnswer, OcrRequest
 from service import codec
+from service.admission import Kind
+from service.deadline import deadline_s
 from service.errors import to_status
-from service.pipeline import Answered, Pipeline
+from service.pipeline import Answered
+from service.served import Served
 from service.settings import Settings
 from service.streams import answer_stream
 
@@ -35,32 +37,62 @@ class Result(TypedDict, Generic[Reply], total=False):
 class _ModelServicer(ABC, Generic[Message, Reply]):
     """What the services of both models do alike: one, many in order, many as they come."""
 
-    def __init__(self, pipeline: Pipeline[Any, Any], settings: Settings) -> None:
-        self._pipeline = pipeline
+    def __init__(self, served: Served, settings: Settings) -> None:
+        self._served = served
         self._settings = settings
 
+    @staticmethod
     @abstractmethod
-    async def _answer(self, message: Message, wait: bool = False) -> Reply:
-        """Answers one message, or raises. wait: for room in the queue."""
+    def read(message: Message) -> Any:
+        """The request that a message holds. Raises: InvalidInput."""
 
-    async def _result(self, message: Message) -> Result[Reply]:
-        try:
-            return {"ok": await self._answer(message, wait=True)}
-        except Exception as error:
-            return {"error": to_status(error)}
+    @staticmethod
+    @abstractmethod
+    def write(answered: Answered[Any]) -> Reply:
+        """The message that holds an answer."""
 
-    async def _batch(self, messages: Sequence[Message]) -> list[Result[Reply]]:
-        """A batch is refused as a whole while the queue is full. Once taken its rows wait for room, each in turn,
-        so that it may be longer than the queue."""
+    async def _answer(self, message: Any, context: Context, kind: Kind = Kind.UNARY) -> Reply:
+        """Answers one message, or raises."""
+        with self._served.use(message.model_version) as pipeline:
+            size = message.ByteSize()
+            answered = await pipeline.answer(
+                message, self.read, kind=kind, size_bytes=size, deadline_s=deadline_s(context)
+            )
+            return self.write(answered)
+
+    async def _batch(self, call: Any, context: Context) -> list[Result[Reply]]:
+        """Items that name the same version go together; all of them, as a rule."""
         limit = self._settings.max_batch_items
-        if not 1 <= len(messages) <= limit:
-            raise InvalidInput("requests", f"{len(messages)} items, must be 1 to {limit}")
-        self._pipeline.require_room()
-        return await asyncio.gather(*(self._result(message) for message in messages))
+        if not 1 <= len(call.requests) <= limit:
+            raise InvalidInput("requests", f"{len(call.requests)} items, must be 1 to {limit}")
+        results: list[Result[Reply]] = [{} for _ in call.requests]
+        for version in {message.model_version for message in call.requests}:
+            places = [place for place, message in enumerate(call.requests) if message.model_version == version]
+            messages = [call.requests[place] for place in places]
+            try:
+                with self._served.use(version) as pipeline:
+                    outcomes = await pipeline.answer_many(
+                        messages, self.read, size_bytes=call.ByteSize(), deadline_s=deadline_s(context)
+                    )
+            except ModelNotFound as error:
+                outcomes = [error] * len(places)
+            for place, outcome in zip(places, outcomes, strict=True):
+                results[place] = self._result(outcome)
+        return results
+
+    def _result(self, outcome: Answered[Any] | Exception) -> Result[Reply]:
+        if isinstance(outcome, Exception):
+            return {"error": to_status(outcome)}
+        return {"ok": self.write(outcome)}
 
     async def _stream(self, requests: AsyncIterator[Any], context: Context, response: type[Any]) -> None:
         async def answer(request: Any) -> Any:
-            return response(id=request.id, **await self._result(request.request))
+            result: Result[Reply]
+            try:
+                result = {"ok": await self._answer(request.request, context, Kind.STREAM)}
+            except Exception as error:
+                result = {"error": to_status(error)}
+            return response(id=request.id, **result)
 
         await answer_stream(requests, context, self._settings.stream_rows, answer)
 
@@ -73,12 +105,12 @@ class OcrServicer(_ModelServicer[ocr_pb2.RecognizeRequest, ocr_pb2.RecognizeResp
     """tianzi.v1.OcrService."""
 
     async def Recognize(self, request: ocr_pb2.RecognizeRequest, context: Context) -> ocr_pb2.RecognizeResponse:
-        return await self._answer(request)
+        return await self._answer(request, context)
 
     async def BatchRecognize(
         self, request: ocr_pb2.BatchRecognizeRequest, context: Context
     ) -> ocr_pb2.BatchRecognizeResponse:
-        results = await self._batch(request.requests)
+        results = await self._batch(request, context)
         return ocr_pb2.BatchRecognizeResponse(items=[ocr_pb2.BatchRecognizeResponse.Item(**r) for r in results])
 
     async def StreamRecognize(  # type: ignore[override]
@@ -86,8 +118,12 @@ class OcrServicer(_ModelServicer[ocr_pb2.RecognizeRequest, ocr_pb2.RecognizeResp
     ) -> None:
         await self._stream(request_iterator, context, ocr_pb2.StreamRecognizeResponse)
 
-    async def _answer(self, message: ocr_pb2.RecognizeRequest, wait: bool = False) -> ocr_pb2.RecognizeResponse:
-        answered: Answered[OcrAnswer] = await self._pipeline.answer(codec.ocr_request(message), wait=wait)
+    @staticmethod
+    def read(message: ocr_pb2.RecognizeRequest) -> OcrRequest:
+        return codec.ocr_request(message)
+
+    @staticmethod
+    def write(answered: Answered[OcrAnswer]) -> ocr_pb2.RecognizeResponse:
         return codec.ocr_response(answered.answer, answered.version, answered.timing)
 
 
@@ -95,10 +131,10 @@ class ClozeServicer(_ModelServicer[cloze_pb2.FillRequest, cloze_pb2.FillResponse
     """tianzi.v1.ClozeService."""
 
     async def Fill(self, request: cloze_pb2.FillRequest, context: Context) -> cloze_pb2.FillResponse:
-        return await self._answer(request)
+        return await self._answer(request, context)
 
     async def BatchFill(self, request: cloze_pb2.BatchFillRequest, context: Context) -> cloze_pb2.BatchFillResponse:
-        results = await self._batch(request.requests)
+        results = await self._batch(request, context)
         return cloze_pb2.BatchFillResponse(items=[cloze_pb2.BatchFillResponse.Item(**r) for r in results])
 
     async def StreamFill(  # type: ignore[override]
@@ -106,17 +142,22 @@ class ClozeServicer(_ModelServicer[cloze_pb2.FillRequest, cloze_pb2.FillResponse
     ) -> None:
         await self._stream(request_iterator, context, cloze_pb2.StreamFillResponse)
 
-    async def _answer(self, message: cloze_pb2.FillRequest, wait: bool = False) -> cloze_pb2.FillResponse:
-        answered: Answered[ClozeAnswer] = await self._pipeline.answer(codec.cloze_request(message), wait=wait)
+    @staticmethod
+    def read(message: cloze_pb2.FillRequest) -> ClozeRequest:
+        return codec.cloze_request(message)
+
+    @staticmethod
+    def write(answered: Answered[ClozeAnswer]) -> cloze_pb2.FillResponse:
         return codec.cloze_response(answered.answer, answered.version, answered.timing)
 
 
 class ServerServicer(server_pb2_grpc.ServerServiceServicer):
     """tianzi.v1.ServerService."""
 
-    def __init__(self, info: server_pb2.GetInfoResponse) -> None:
-        """info: what every GetInfo returns."""
-        self._info = info
+    def __init__(self, served: Mapping[str, Served], settings: Settings) -> None:
+        self._served = served
+        self._settings = settings
 
     async def GetInfo(self, request: server_pb2.GetInfoRequest, context: Context) -> server_pb2.GetInfoResponse:
-        return self._info
+        models = {name: served.models for name, served in self._served.items()}
+        return codec.info_response(models, self._settings)

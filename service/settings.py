@@ -56,6 +56,12 @@ class Settings(BaseSettings):
     bundle_root: Path | None = Field(
         None, description="Folder with ocr/1 and cloze/1. Unset: $BUNDLE_ROOT, else the bundles that came along."
     )
+    versions: Count = Field(
+        1, description="How many versions of a model serve, the newest ones; a request may name one."
+    )
+    reload_s: Seconds = Field(
+        0.0, description="How often to look for new bundles. 0: on SIGHUP only, which works with every setting."
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="cuda fails the start where CUDA does not answer; auto falls back to the CPU."
     )
@@ -66,8 +72,16 @@ class Settings(BaseSettings):
     max_message_bytes: Count = Field(16 * 2**20, description="Largest request or answer, in bytes.")
     max_batch_items: Count = Field(256, description="Items that one batch call may hold.")
     batch_rows: Count = Field(64, description="Rows that one model run may take; on a CPU more gain nothing.")
+    batch_tokens: Count = Field(
+        4096, description="Words that one run of the cloze model may read, padding included; some 0.1 s of one core."
+    )
     queue_rows: Count = Field(
-        1024, description="Rows of one model under way, waiting or running. A call is refused while so many are."
+        1024,
+        description="Rows of one model under way, waiting or running. A call is refused while so many are; batches and "
+        "streams may take three quarters, streams half.",
+    )
+    queue_bytes: Count = Field(
+        256 * 2**20, description="Bytes of one model's requests under way, with the same shares as rows."
     )
     stream_rows: Count = Field(64, description="Rows of one stream under way; then the stream is read no further.")
     drain_s: Seconds = Field(

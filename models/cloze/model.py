@@ -18,6 +18,8 @@ from models.vocab import Vocab
 
 WORDS, CHARS = "words.txt", "chars.txt"
 FACTS = ("max_characters", "max_blanks", "max_candidates", "max_top_k", "chars_per_word")
+# Shorter documents cost what those of so many words do: the run itself, more than its words.
+LEAST_WORDS = 32
 # What one run may hold, counted as padded positions × (what each keeps of the text + the blanks that look at it).
 RUN_CELLS, STATE_CELLS = 2**20, 16
 
@@ -51,6 +53,10 @@ class ClozeModel(Model[ClozeRequest, ClozeItem, Probs, ClozeAnswer]):
 
     def preprocess(self, request: ClozeRequest) -> ClozeItem:
         return self._encoder.encode(request)
+
+    def cost(self, item: ClozeItem) -> int:
+        """Words that the network reads; see Model.cost."""
+        return max(LEAST_WORDS, len(item.input.words))
 
     def run(self, items: Sequence[ClozeItem]) -> list[Probs]:
         outputs: dict[int, Probs] = {}

@@ -3,8 +3,8 @@
 # ruff: noqa: N802 gRPC names the methods
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from typing import Any, TypeAlias
 
 import grpc
@@ -13,16 +13,19 @@ from inference import grpc_service_pb2_grpc as oip_grpc
 from tianzi import __version__
 
 from models.errors import InvalidInput, ModelNotFound
+from service.admission import Kind
+from service.deadline import deadline_s
 from service.errors import to_status
 from service.oip import describe
 from service.oip.adapters import Adapter, ClozeAdapter, OcrAdapter, Parameters
 from service.oip.statistics import Statistics
 from service.oip.tensors import Spec, read, shown, write
-from service.pipeline import Answered, Pipeline
+from service.pipeline import Answered, RowError
+from service.served import AnyModel, AnyPipeline, Served
 from service.settings import Settings
+from service.stages import Threads
 from service.streams import answer_stream
 
-AnyPipeline: TypeAlias = Pipeline[Any, Any]
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 ADAPTERS: Mapping[str, Adapter[Any, Any]] = {"ocr": OcrAdapter(), "cloze": ClozeAdapter()}
@@ -34,14 +37,14 @@ class InferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
 
     def __init__(
         self,
-        pipelines: Mapping[str, AnyPipeline],
+        served: Mapping[str, Served],
         settings: Settings,
-        threads: Executor,
+        threads: Threads,
         statistics: Statistics,
         is_ready: Callable[[str], Awaitable[bool]],
     ) -> None:
-        """pipelines: by model. threads: where tensors are taken apart. is_ready: whether a model can be asked."""
-        self._pipelines = pipelines
+        """served: by model. threads: where tensors are taken apart. is_ready: whether a model can be asked."""
+        self._served = served
         self._settings = settings
         self._threads = threads
         self._statistics = statistics
@@ -51,28 +54,28 @@ class InferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
         return oip.ServerLiveResponse(live=True)
 
     async def ServerReady(self, request: oip.ServerReadyRequest, context: Context) -> oip.ServerReadyResponse:
-        return oip.ServerReadyResponse(ready=all([await self._is_ready(name) for name in self._pipelines]))
+        return oip.ServerReadyResponse(ready=all([await self._is_ready(name) for name in self._served]))
 
     async def ModelReady(self, request: oip.ModelReadyRequest, context: Context) -> oip.ModelReadyResponse:
-        pipeline = self._pipeline(request.name, request.version)
-        return oip.ModelReadyResponse(ready=await self._is_ready(pipeline.model.name))
+        model = self._model(request.name, request.version)
+        return oip.ModelReadyResponse(ready=await self._is_ready(model.name))
 
     async def ServerMetadata(self, request: oip.ServerMetadataRequest, context: Context) -> oip.ServerMetadataResponse:
         return oip.ServerMetadataResponse(name="tianzi", version=__version__, extensions=EXTENSIONS)
 
     async def ModelMetadata(self, request: oip.ModelMetadataRequest, context: Context) -> oip.ModelMetadataResponse:
-        model = self._pipeline(request.name, request.version).model
+        model = self._model(request.name, request.version)
         return describe.metadata(model, ADAPTERS[model.name])
 
     async def ModelConfig(self, request: oip.ModelConfigRequest, context: Context) -> oip.ModelConfigResponse:
-        model = self._pipeline(request.name, request.version).model
+        model = self._model(request.name, request.version)
         return oip.ModelConfigResponse(config=describe.configuration(model, ADAPTERS[model.name]))
 
     async def ModelStatistics(
         self, request: oip.ModelStatisticsRequest, context: Context
     ) -> oip.ModelStatisticsResponse:
-        asked = [request.name] if request.name else list(self._pipelines)
-        bundles = [self._pipeline(name, request.version).model.bundle for name in asked]
+        asked = [request.name] if request.name else list(self._served)
+        bundles = [self._model(name, request.version).bundle for name in asked]
         return oip.ModelStatisticsResponse(
             model_stats=[self._statistics.message(bundle.name, bundle.version) for bundle in bundles]
         )
@@ -83,51 +86,62 @@ class InferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
         if request.repository_name:
             raise ModelNotFound(f"no repository {shown(request.repository_name)}: there is one, without a name")
         response = oip.RepositoryIndexResponse()
-        for name, pipeline in self._pipelines.items():
-            version = str(pipeline.model.bundle.version)
-            if await self._is_ready(name):
-                response.models.add(name=name, version=version, state="READY")
-            elif not request.ready:
-                response.models.add(name=name, version=version, state="UNAVAILABLE", reason="lost or stopping")
+        for name, served in self._served.items():
+            ready = await self._is_ready(name)
+            for version in map(str, served.versions):
+                if ready:
+                    response.models.add(name=name, version=version, state="READY")
+                elif not request.ready:
+                    response.models.add(name=name, version=version, state="UNAVAILABLE", reason="lost or stopping")
         return response
 
     async def ModelInfer(self, request: oip.ModelInferRequest, context: Context) -> oip.ModelInferResponse:
-        return await self._infer(request)
+        return await self._infer(request, context, Kind.UNARY)
 
     async def ModelStreamInfer(  # type: ignore[override]
         self, request_iterator: AsyncIterator[oip.ModelInferRequest], context: Context
     ) -> None:
         async def answer(request: oip.ModelInferRequest) -> oip.ModelStreamInferResponse:
             try:
-                return oip.ModelStreamInferResponse(infer_response=await self._infer(request))
+                return oip.ModelStreamInferResponse(infer_response=await self._infer(request, context, Kind.STREAM))
             except Exception as error:
                 failed = oip.ModelInferResponse(id=request.id)
                 return oip.ModelStreamInferResponse(error_message=to_status(error).message, infer_response=failed)
 
         await answer_stream(request_iterator, context, self._settings.stream_rows, answer)
 
-    def _pipeline(self, name: str, version: str) -> AnyPipeline:
-        """Raises ModelNotFound where no such model, or version of it, is served."""
-        pipeline = self._pipelines.get(name)
-        if pipeline is None:
-            raise ModelNotFound(f"no model {shown(name)}, must be one of {', '.join(self._pipelines)}")
-        if version not in ("", str(pipeline.model.bundle.version)):
-            raise ModelNotFound(f"no version {shown(version)} of model {name}")
-        return pipeline
+    def _named(self, name: str, version: str) -> tuple[Served, int]:
+        """The model of a name, and the version's number, 0 where none is named.
 
-    async def _infer(self, request: oip.ModelInferRequest) -> oip.ModelInferResponse:
-        pipeline = self._pipeline(request.model_name, request.model_version)
-        adapter = ADAPTERS[pipeline.model.name]
+        Raises:
+            ModelNotFound: no such model is served, or the version is no number.
+        """
+        served = self._served.get(name)
+        if served is None:
+            raise ModelNotFound(f"no model {shown(name)}, must be one of {', '.join(self._served)}")
+        if not re.fullmatch(r"([1-9][0-9]{0,8})?", version):
+            raise ModelNotFound(f"no version {shown(version)} of model {name}")
+        return served, int(version or 0)
+
+    def _model(self, name: str, version: str) -> AnyModel:
+        """Raises ModelNotFound where no such model, or version of it, is served."""
+        served, number = self._named(name, version)
+        with served.use(number) as pipeline:
+            return pipeline.model
+
+    async def _infer(self, request: oip.ModelInferRequest, context: Context, kind: Kind) -> oip.ModelInferResponse:
+        served, number = self._named(request.model_name, request.model_version)
+        adapter = ADAPTERS[served.name]
         specs = _requested(request, adapter)
 
         def rows() -> list[Any]:
             tensors = read(request, adapter.inputs, self._settings.max_batch_items)
             return adapter.requests(tensors, Parameters(request.parameters))
 
-        # In a thread: typed pixels are numbers by the million.
-        requests = await asyncio.get_running_loop().run_in_executor(self._threads, rows)
-        pipeline.require_room()
-        answered = await _answer_all(pipeline, requests, adapter)
+        with served.use(number) as pipeline:
+            # In a thread: typed pixels are numbers by the million.
+            requests = await asyncio.get_running_loop().run_in_executor(self._threads.of(kind), rows)
+            answered = await _answer_all(pipeline, requests, adapter, request.ByteSize(), deadline_s(context), kind)
         version = str(answered[0].version)
         response = oip.ModelInferResponse(model_name=request.model_name, model_version=version, id=request.id)
         arrays = adapter.arrays([row.answer for row in answered])
@@ -137,28 +151,43 @@ class InferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
 
 
 async def _answer_all(
-    pipeline: AnyPipeline, requests: Sequence[Any], adapter: Adapter[Any, Any]
+    pipeline: AnyPipeline,
+    requests: Sequence[Any],
+    adapter: Adapter[Any, Any],
+    size_bytes: int,
+    due_s: float | None,
+    kind: Kind,
 ) -> list[Answered[Any]]:
-    """Each request's answer, in order. The first that fails takes the others out of the queue.
+    """Each request's answer, in order. One alone is a single call, several are a batch.
 
     Raises:
         InvalidInput: of the first bad row, which it names: the protocol has no error of a single row.
     """
-
-    async def answer(number: int) -> Answered[Any]:
-        try:
-            return await pipeline.answer(requests[number], wait=True)
-        except InvalidInput as error:
-            if error.field == "top_k":  # the same for all rows
-                raise InvalidInput("parameters.top_k", error.problem) from error
-            raise InvalidInput(f"{adapter.renamed.get(error.field, error.field)}[{number}]", error.problem) from error
-
     try:
-        async with asyncio.TaskGroup() as group:
-            rows = [group.create_task(answer(number)) for number in range(len(requests))]
-    except ExceptionGroup as failed:
-        raise failed.exceptions[0] from None
-    return [row.result() for row in rows]
+        if len(requests) == 1:
+            return [await pipeline.answer(requests[0], _same, kind=kind, size_bytes=size_bytes, deadline_s=due_s)]
+        kind = Kind.STREAM if kind is Kind.STREAM else Kind.BATCH
+        results = await pipeline.answer_many(
+            requests, _same, kind=kind, size_bytes=size_bytes, deadline_s=due_s, whole=True
+        )
+    except InvalidInput as error:
+        raise _renamed(error, 0, adapter) from error
+    except RowError as failed:
+        raise _renamed(failed.error, failed.number, adapter) from failed
+    return [result for result in results if isinstance(result, Answered)]
+
+
+def _renamed(error: Exception, number: int, adapter: Adapter[Any, Any]) -> Exception:
+    """Bad input by the name of the tensor's element."""
+    if not isinstance(error, InvalidInput):
+        return error
+    if error.field == "top_k":  # the same for all rows
+        return InvalidInput("parameters.top_k", error.problem)
+    return InvalidInput(f"{adapter.renamed.get(error.field, error.field)}[{number}]", error.problem)
+
+
+def _same(request: Any) -> Any:
+    return request
 
 
 def _requested(request: oip.ModelInferRequest, adapter: Adapter[Any, Any]) -> Sequence[Spec]:

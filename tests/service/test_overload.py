@@ -20,7 +20,7 @@ async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(serving: 
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await running.ocr.Recognize(image(b"late"))
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert caught.value.details() == "model ocr: 3 requests under way, at most so many"
+        assert caught.value.details() == "model ocr: 3 rows under way, at most 3"
         assert dict(caught.value.trailing_metadata() or ())["grpc-retry-pushback-ms"] == str(RETRY_MS)
         batch = ocr_pb2.BatchRecognizeRequest(requests=[image(b"late")])
         assert await code(running.ocr.BatchRecognize(batch)) is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -42,12 +42,15 @@ async def test_a_full_queue_of_one_model_leaves_the_other_alone(serving: Any, fa
 
 async def test_a_stream_waits_where_others_are_refused(serving: Any, fake_ocr: Any) -> None:
     fake_ocr.gate.clear()
-    async with serving(queue_rows=2, stream_rows=8) as running:
+    async with serving(queue_rows=4, stream_rows=8) as running:
         items = [ocr_pb2.StreamRecognizeRequest(id=str(n), request=image(b"x" * n)) for n in range(1, 7)]
         stream = running.ocr.StreamRecognize(iter(items))
         await until(lambda: len(fake_ocr.checked) == 2)
+        others = [running.ocr.Recognize(image(b"a")) for _ in range(2)]  # a stream takes half of the queue only
+        await until(lambda: len(fake_ocr.checked) == 4)
         assert await code(running.ocr.Recognize(image(b"late"))) is grpc.StatusCode.RESOURCE_EXHAUSTED
         fake_ocr.gate.set()
+        assert [await code(call) for call in others] == [grpc.StatusCode.OK] * 2
         assert sorted([reply.id async for reply in stream if reply.HasField("ok")]) == list("123456")
 
 

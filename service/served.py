@@ -1,0 +1,88 @@
+"""Served: the versions of one model that answer, the newest unless a call names one."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from models.base import Model
+from models.errors import ModelNotFound, ModelNotReady
+from service.admission import Admission
+from service.observer import NOBODY, Observer
+from service.pipeline import Pipeline
+
+logger = logging.getLogger(__name__)
+
+AnyModel = Model[Any, Any, Any, Any]
+AnyPipeline = Pipeline[Any, Any]
+
+
+class Served:
+    """Pipelines by version. The methods belong to the event loop's thread."""
+
+    def __init__(
+        self, name: str, admission: Admission, make: Callable[[AnyModel], AnyPipeline], observer: Observer = NOBODY
+    ) -> None:
+        """make: the pipeline for a loaded model. observer: is told of versions that come and go."""
+        self.name = name
+        self.admission = admission
+        self._make = make
+        self._observer = observer
+        self._pipelines: dict[int, AnyPipeline] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    @property
+    def versions(self) -> list[int]:
+        """The newest first."""
+        return sorted(self._pipelines, reverse=True)
+
+    @property
+    def models(self) -> list[AnyModel]:
+        """The newest first."""
+        return [self._pipelines[version].model for version in self.versions]
+
+    @property
+    def lost(self) -> bool:
+        """Whether a version has lost its engine."""
+        return any(pipeline.lost for pipeline in self._pipelines.values())
+
+    def get(self, version: int) -> AnyPipeline | None:
+        return self._pipelines.get(version)
+
+    @contextmanager
+    def use(self, version: int = 0) -> Iterator[AnyPipeline]:
+        """A version's pipeline, which is not let go meanwhile. version: 0 is the newest.
+
+        Raises:
+            ModelNotFound: this version does not serve. ModelNotReady: none does.
+        """
+        if not self._pipelines:
+            raise ModelNotReady(f"model {self.name}: no version is serving")
+        pipeline = self._pipelines.get(version or max(self._pipelines))
+        if pipeline is None:
+            serving = ", ".join(map(str, self.versions))
+            raise ModelNotFound(f"model_version: {self.name} {version} is not serving, only {serving}")
+        with pipeline.used():
+            yield pipeline
+
+    def add(self, model: AnyModel) -> None:
+        """Serves a model from now on; what served under the same version is retired."""
+        self.retire(model.bundle.version)
+        self._pipelines[model.bundle.version] = self._make(model)
+        self._observer.loaded(self.name, model.bundle.version, model.session.provider)
+
+    def retire(self, version: int) -> None:
+        """Takes no more calls to a version, and lets it go when those under way have ended."""
+        pipeline = self._pipelines.pop(version, None)
+        if pipeline is not None:
+            self._observer.unloaded(self.name, version, pipeline.model.session.provider)
+            task = asyncio.create_task(pipeline.retire())
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+
+    async def close(self) -> None:
+        """Fails what is under way with ModelNotReady."""
+        for pipeline in self._pipelines.values():
+            await pipeline.close()
+        await asyncio.gather(*self._retiring)
