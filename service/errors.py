@@ -15,10 +15,27 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from models.errors import DeadlineExceeded, InferenceError, InvalidInput, ModelNotFound, ModelNotReady, Overloaded
+from models.errors import (
+    DeadlineExceeded,
+    InferenceError,
+    InvalidInput,
+    ModelNotFound,
+    ModelNotReady,
+    Overloaded,
+    TianziError,
+)
 from service.logs import request_id
 
 logger = logging.getLogger(__name__)
+
+
+class Unauthenticated(TianziError):
+    """The call brings no token."""
+
+
+class PermissionDenied(TianziError):
+    """The call brings a token that is not among ours."""
+
 
 CODES: Mapping[type[Exception], grpc.StatusCode] = {
     InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
@@ -27,6 +44,8 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
     Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
     InferenceError: grpc.StatusCode.INTERNAL,
+    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
 }
 """BundleError is not here on purpose: it ends the start. Any other exception is INTERNAL."""
 
@@ -100,7 +119,7 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
                     raise asyncio.CancelledError from cause
                 status = to_status(cause)
                 outcome = rpc_status.code_to_grpc_status_code(status.code).name
-                await _abort(context, status)
+                await abort(context, status)
             finally:
                 logger.debug("%s %s %.1f ms", method, outcome, 1000 * (time.perf_counter() - began))
 
@@ -108,7 +127,8 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
         return kind(answer, _or_error(handler.request_deserializer), handler.response_serializer)
 
 
-async def _abort(context: grpc.aio.ServicerContext[Any, Any], status: status_pb2.Status) -> None:
+async def abort(context: grpc.aio.ServicerContext[Any, Any], status: status_pb2.Status) -> None:
+    """Ends a call with a status, its details in the trailing metadata."""
     rich = rpc_status.to_status(status)
     trailing = [*rich.trailing_metadata, (REQUEST_ID, request_id.get())]
     if rich.code is grpc.StatusCode.RESOURCE_EXHAUSTED:

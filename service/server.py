@@ -17,8 +17,9 @@ from inference import grpc_service_pb2, grpc_service_pb2_grpc
 from tianzi.v1 import cloze_pb2, cloze_pb2_grpc, ocr_pb2, ocr_pb2_grpc, server_pb2, server_pb2_grpc
 
 from models.registry import MODELS, load_model
-from service import logs
+from service import logs, tls
 from service.admission import Admission
+from service.auth import AuthInterceptor, Tokens
 from service.errors import StatusInterceptor
 from service.observer import NOBODY, Observer, Several
 from service.oip.servicer import InferenceServicer
@@ -106,8 +107,7 @@ class Server:
             served.add(models[name])
         size = settings.max_message_bytes
         self._grpc = grpc.aio.server(
-            # What nobody looks at is not watched: a call costs less then.
-            interceptors=[*([] if observer is NOBODY else [WatchInterceptor(observer)]), StatusInterceptor()],
+            interceptors=self._interceptors(observer),
             options=[
                 ("grpc.max_receive_message_length", size),
                 ("grpc.max_send_message_length", size),
@@ -129,11 +129,15 @@ class Server:
         """Starts answering; returns the port.
 
         Raises:
-            OSError: the port cannot be listened on.
+            OSError: the port cannot be listened on, or the TLS files are of no use.
         """
         host, port = self._settings.host, self._settings.port
+        credentials = tls.credentials(self._settings)
         try:
-            port = self._grpc.add_insecure_port(address(host, port))
+            if credentials is None:
+                port = self._grpc.add_insecure_port(address(host, port))
+            else:
+                port = self._grpc.add_secure_port(address(host, port), credentials)
         except RuntimeError as error:
             require_port(host, port)
             raise OSError(f"cannot listen on {address(host, port)}") from error
@@ -153,6 +157,13 @@ class Server:
         for served in self.served.values():
             await served.close()
         self._threads.shutdown()
+
+    def _interceptors(self, observer: Observer) -> list[grpc.aio.ServerInterceptor]:
+        """From the outermost: refusals, too, are watched and get a request id."""
+        token_file = self._settings.token_file
+        # What nobody looks at is not watched: a call costs less then.
+        watch = [] if observer is NOBODY else [WatchInterceptor(observer)]
+        return [*watch, StatusInterceptor(), *([AuthInterceptor(Tokens(token_file))] if token_file else [])]
 
     async def _is_ready(self, model: str) -> bool:
         """Whether health says so of the model's service."""

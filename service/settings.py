@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     host: str = Field(
         "127.0.0.1",
         min_length=1,
-        description="Address to listen on. There is no authentication: 0.0.0.0 opens the server to the network.",
+        description="Address to listen on. 0.0.0.0 opens the server to the network: TLS and tokens are for that.",
     )
     port: int = Field(50051, ge=0, le=65535, description="TCP port; 0 takes a free one.")
     bundle_root: Path | None = Field(
@@ -61,6 +61,18 @@ class Settings(BaseSettings):
     )
     reload_s: Seconds = Field(
         0.0, description="How often to look for new bundles. 0: on SIGHUP only, which works with every setting."
+    )
+    tls_certificate: Path | None = Field(
+        None,
+        description="PEM file with the certificate and its chain: the port then speaks TLS only. Read when renewed.",
+    )
+    tls_key: Path | None = Field(None, description="PEM file with the certificate's key, not encrypted.")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM file with the authorities of clients' certificates: then every client must show one."
+    )
+    token_file: Path | None = Field(
+        None,
+        description="File with the tokens that callers may bring, one a line: then every call but health needs one.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="cuda fails the start where CUDA does not answer; auto falls back to the CPU."
@@ -95,6 +107,14 @@ class Settings(BaseSettings):
     metrics_host: str = Field("127.0.0.1", min_length=1, description="Address of that port.")
     log_format: Literal["console", "json"] = Field("console", description="Lines for people, or one JSON object each.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug logs each call.")
+
+    @model_validator(mode="after")
+    def _require_whole_tls(self) -> "Settings":
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key: one is of no use without the other")
+        if self.tls_client_ca is not None and self.tls_certificate is None:
+            raise ValueError("tls_client_ca: needs tls_certificate and tls_key")
+        return self
 
     @model_validator(mode="before")
     @classmethod

@@ -15,11 +15,13 @@ from tianzi.errors import (
     Unauthenticated,
     Unavailable,
 )
+from tianzi.security import TLS
 from tianzi.types import Blank, Character, Filling, Limits, ModelInfo, Question, Recognition, ServerInfo, Word
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "TLS",
     "AsyncClient",
     "Blank",
     "Character",

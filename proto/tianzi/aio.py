@@ -10,9 +10,10 @@ from typing import Any, Self, TypeVar
 import grpc
 import grpc.aio
 
-from tianzi import calls, convert
+from tianzi import calls, convert, security
 from tianzi.calls import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, DEFAULT_WINDOW, Call, Endpoint
 from tianzi.errors import DeadlineExceeded, InternalError, TianziError, from_call
+from tianzi.security import TLS
 from tianzi.types import DEFAULT_TOP_K, Document, Filling, ImageSource, Question, Recognition, ServerInfo
 from tianzi.v1 import server_pb2, server_pb2_grpc
 from tianzi.window import ENDS_THE_STREAM, Slot, Window
@@ -38,6 +39,8 @@ class AsyncClient:
         address: str = DEFAULT_ADDRESS,
         *,
         timeout: float | None = DEFAULT_TIMEOUT_S,
+        token: str | None = None,
+        tls: TLS | bool = False,
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Sequence[tuple[str, str]] = (),
         options: Sequence[tuple[str, Any]] = (),
@@ -45,8 +48,9 @@ class AsyncClient:
         """See Client."""
         self.address = address
         self.timeout = timeout
-        self._metadata = tuple(metadata)
-        options = calls.channel_options(options)
+        self._metadata = calls.call_metadata(metadata, token)
+        credentials = credentials or security.credentials(tls)
+        options = calls.channel_options([*security.options(tls), *options])
         if credentials is None:
             self._channel = grpc.aio.insecure_channel(address, options)
         else:

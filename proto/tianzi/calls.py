@@ -40,6 +40,11 @@ def channel_options(options: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]
     return [("grpc.service_config", json.dumps(_SERVICE_CONFIG)), *options]
 
 
+def call_metadata(metadata: Sequence[tuple[str, str]], token: str | None) -> tuple[tuple[str, str], ...]:
+    """What goes with every call."""
+    return (*metadata, ("authorization", f"Bearer {token}")) if token else tuple(metadata)
+
+
 @dataclass(frozen=True)
 class Call(Generic[Result]):
     """A request, and how its answer is read."""

@@ -9,9 +9,10 @@ from typing import Any, Self, TypeVar
 
 import grpc
 
-from tianzi import calls, convert
+from tianzi import calls, convert, security
 from tianzi.calls import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, DEFAULT_WINDOW, Call, Endpoint
 from tianzi.errors import DeadlineExceeded, InternalError, TianziError, from_call
+from tianzi.security import TLS
 from tianzi.types import DEFAULT_TOP_K, Document, Filling, ImageSource, Question, Recognition, ServerInfo
 from tianzi.v1 import server_pb2, server_pb2_grpc
 from tianzi.window import ENDS_THE_STREAM, Slot, Window
@@ -33,6 +34,8 @@ class Client:
         address: str = DEFAULT_ADDRESS,
         *,
         timeout: float | None = DEFAULT_TIMEOUT_S,
+        token: str | None = None,
+        tls: TLS | bool = False,
         credentials: grpc.ChannelCredentials | None = None,
         metadata: Sequence[tuple[str, str]] = (),
         options: Sequence[tuple[str, Any]] = (),
@@ -40,13 +43,18 @@ class Client:
         """Connects when first called.
 
         timeout: seconds for an answer, retries among them; None waits for ever.
-        credentials: for a server behind TLS; none for plain text. metadata: sent with every call, tokens say.
-        options: further gRPC channel options.
+        token: what the server knows a caller by. It can be read on the way unless there is TLS.
+        tls: True for a server whose certificate any public authority has signed; TLS says it in more detail.
+        credentials: in place of tls. metadata: sent with every call. options: further gRPC channel options.
+
+        Raises:
+            OSError: a file of tls cannot be read.
         """
         self.address = address
         self.timeout = timeout
-        self._metadata = tuple(metadata)
-        options = calls.channel_options(options)
+        self._metadata = calls.call_metadata(metadata, token)
+        credentials = credentials or security.credentials(tls)
+        options = calls.channel_options([*security.options(tls), *options])
         if credentials is None:
             self._channel = grpc.insecure_channel(address, options)
         else:

@@ -10,21 +10,23 @@ import typer
 
 from models.cloze.types import DEFAULT_TOP_K
 from service.cli.options import (
-    ADDRESS,
-    AddressOption,
+    DEFAULT_SERVER,
     CommandError,
+    Connection,
     JsonOption,
     LocalOption,
     TopKOption,
+    connects,
     engine,
     server,
 )
 
 
+@connects
 def recognize(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Images of one character each; - is stdin.")],
     top_k: TopKOption = DEFAULT_TOP_K,
-    address: AddressOption = ADDRESS,
+    connection: Connection = DEFAULT_SERVER,
     local: LocalOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -36,7 +38,7 @@ def recognize(
 
     images = (sys.stdin.buffer.read() if file == "-" else file for file in files)
     failed = False
-    with engine(address, local) as asked:
+    with engine(connection, local) as asked:
         for file, result in zip(files, asked.recognize_many(images, top_k=top_k), strict=True):
             failed |= isinstance(result, TianziError)
             if as_json:
@@ -49,6 +51,7 @@ def recognize(
         raise typer.Exit(1)
 
 
+@connects
 def fill(
     text: Annotated[str, typer.Argument(metavar="TEXT|FILE", help="A text with ____ for each blank; - is stdin.")],
     query: Annotated[
@@ -67,7 +70,7 @@ def fill(
         ),
     ] = "",
     top_k: TopKOption = DEFAULT_TOP_K,
-    address: AddressOption = ADDRESS,
+    connection: Connection = DEFAULT_SERVER,
     local: LocalOption = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -76,7 +79,7 @@ def fill(
 
     words = [word.strip() for word in candidates.replace("，", ",").replace("、", ",").split(",") if word.strip()]
     document = _read(text)
-    with engine(address, local) as asked:
+    with engine(connection, local) as asked:
         filling = asked.fill(document, query=query, marker=marker, candidates=words, top_k=top_k)
     if as_json:
         show.json_line(show.filling_json(filling))
@@ -84,18 +87,19 @@ def fill(
         show.filling(filling)
 
 
+@connects
 def health(
     service: Annotated[
         str,
         typer.Option(metavar="NAME", help="One service, tianzi.v1.OcrService say.", show_default="the whole server"),
     ] = "",
-    address: AddressOption = ADDRESS,
+    connection: Connection = DEFAULT_SERVER,
     as_json: JsonOption = False,
 ) -> None:
     """Exit with 0 if the server takes requests, else with 1."""
     from service.cli import show
 
-    with server(address) as client:
+    with server(connection) as client:
         serving = client.health(service)
     status = "SERVING" if serving else "NOT_SERVING"
     show.json_line({"status": status}) if as_json else typer.echo(status)
@@ -103,11 +107,12 @@ def health(
         raise typer.Exit(1)
 
 
-def info(address: AddressOption = ADDRESS, as_json: JsonOption = False) -> None:
+@connects
+def info(connection: Connection = DEFAULT_SERVER, as_json: JsonOption = False) -> None:
     """Show the server's version, models and limits."""
     from service.cli import show
 
-    with server(address) as client:
+    with server(connection) as client:
         answer = client.info()
     show.json_line(asdict(answer)) if as_json else show.server_info(answer)
 

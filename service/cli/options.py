@@ -1,7 +1,11 @@
 """What several commands share: their options, and what they ask: a server, or the models in this process."""
 
-from collections.abc import Iterator
+import functools
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
@@ -17,6 +21,27 @@ ADDRESS = "localhost:50051"
 TIMEOUT_S = 10.0
 HELP = {"help_option_names": ["-h", "--help"]}
 
+TlsOption: TypeAlias = Annotated[bool, typer.Option("--tls", help="The server speaks TLS.")]
+CaOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-ca", metavar="FILE", help="Who may have signed its certificate.", show_default="public authorities"
+    ),
+]
+CertificateOption: TypeAlias = Annotated[
+    Path | None, typer.Option("--tls-certificate", metavar="FILE", help="My certificate, for a server that asks.")
+]
+KeyOption: TypeAlias = Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="Its key.")]
+ServerNameOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--tls-server-name", metavar="NAME", help="The certificate's name, if it is not the address's."),
+]
+TokenFileOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file", metavar="FILE", help="Holds the token that the server knows me by, on its first line."
+    ),
+]
 AddressOption: TypeAlias = Annotated[str, typer.Option("--address", metavar="HOST:PORT", help="The server to ask.")]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LocalOption: TypeAlias = Annotated[
@@ -27,6 +52,74 @@ TopKOption: TypeAlias = Annotated[int, typer.Option("--top-k", min=1, metavar="K
 
 class CommandError(Exception):
     """Ends a command with this one line."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """Where a server is, and how to reach it; address is empty where none is to be asked."""
+
+    address: str
+    tls: bool = False
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    server_name: str | None = None
+    token_file: Path | None = None
+
+    def client(self, timeout_s: float) -> "Client":
+        """Raises OSError where a file cannot be read, CommandError where the files make no sense together."""
+        from tianzi import TLS, Client
+
+        tls = TLS(self.ca, self.certificate, self.key, self.server_name)
+        token = self.token_file.read_text(encoding="utf-8").split()[:1] if self.token_file else []
+        if self.token_file and not token:
+            raise CommandError(f"{self.token_file}: holds no token")
+        try:
+            return Client(self.address, timeout=timeout_s, token="".join(token), tls=tls if self.wants_tls else False)
+        except ValueError as error:
+            raise CommandError(f"--tls-certificate and --tls-key: {error}") from None
+
+    @property
+    def wants_tls(self) -> bool:
+        return self.tls or any((self.ca, self.certificate, self.key, self.server_name))
+
+
+DEFAULT_SERVER, NO_SERVER = Connection(ADDRESS), Connection("")
+
+
+def connects(command: Callable[..., None], address: Any = AddressOption) -> Callable[..., None]:
+    """Turns a command's parameter `connection` into options: the address, and how to reach what is there.
+
+    address: the kind of the option --address.
+    """
+    default: Connection = inspect.signature(command).parameters["connection"].default
+    options = {
+        "address": (address, default.address),
+        "tls": (TlsOption, False),
+        "ca": (CaOption, None),
+        "certificate": (CertificateOption, None),
+        "key": (KeyOption, None),
+        "server_name": (ServerNameOption, None),
+        "token_file": (TokenFileOption, None),
+    }
+
+    @functools.wraps(command)
+    def connected(**given: Any) -> None:
+        connection = Connection(**{name: given.pop(name) for name in options})
+        command(**given, connection=connection)
+
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        if parameter.name == "connection":
+            parameters += [
+                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind)
+                for name, (kind, value) in options.items()
+            ]
+        else:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+    connected.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    connected.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return connected
 
 
 def read_settings(**given: Any) -> "Settings":
@@ -50,30 +143,30 @@ def read_settings(**given: Any) -> "Settings":
 
 
 @contextmanager
-def server(address: str, timeout_s: float = TIMEOUT_S) -> Iterator["Client"]:
-    """A client of the server at an address.
+def server(connection: Connection, timeout_s: float = TIMEOUT_S) -> Iterator["Client"]:
+    """A client of a server.
 
     Raises:
         CommandError: none answers; the message says how to start one.
     """
-    from tianzi import Client, Unavailable
+    from tianzi import Unavailable
 
-    with Client(address, timeout=timeout_s) as client:
+    with connection.client(timeout_s) as client:
         try:
             yield client
         except Unavailable as error:
             reason = str(error).rpartition(": ")[2]
             hint = "start one with ./run serve"
-            raise CommandError(f"no server answers at {address} ({reason}); {hint}") from error
+            raise CommandError(f"no server answers at {connection.address} ({reason}); {hint}") from error
 
 
 @contextmanager
-def engine(address: str, local: bool) -> Iterator["Client | Local"]:
+def engine(connection: Connection, local: bool) -> Iterator["Client | Local"]:
     """What answers: the models in this process where local, else the server."""
     if local:
         from service.local import Local
 
         yield Local(read_settings())
     else:
-        with server(address) as client:
+        with server(connection) as client:
             yield client

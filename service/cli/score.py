@@ -4,13 +4,14 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from models.cloze.types import DEFAULT_TOP_K
-from service.cli.options import CommandError, TopKOption, read_settings, server
+from service.cli.options import NO_SERVER, CommandError, Connection, TopKOption, connects, read_settings, server
 
 if TYPE_CHECKING:
     from tianzi import Client
@@ -40,11 +41,12 @@ ThreadsOption: TypeAlias = Annotated[
 
 
 @app.command()
+@partial(connects, address=AddressOption)
 def ocr(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="A folder of images, or a .jsonl or .parquet file.")],
     output: OutputArgument,
     top_k: TopKOption = DEFAULT_TOP_K,
-    address: AddressOption = "",
+    connection: Connection = NO_SERVER,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
 ) -> None:
@@ -57,16 +59,17 @@ def ocr(
     from service.score.sources import open_images
 
     images = open_images(source)
-    with _output(source, output) as out, _engine(address, device, threads) as engine:
+    with _output(source, output) as out, _engine(connection, device, threads) as engine:
         _write(images, lambda items: engine.recognize_many(items, top_k=top_k), out)
 
 
 @app.command()
+@partial(connects, address=AddressOption)
 def cloze(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="A .doc_query (CMRC), .jsonl or .parquet file.")],
     output: OutputArgument,
     top_k: TopKOption = DEFAULT_TOP_K,
-    address: AddressOption = "",
+    connection: Connection = NO_SERVER,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
 ) -> None:
@@ -79,7 +82,7 @@ def cloze(
     from service.score.sources import open_questions
 
     questions = open_questions(source, top_k)
-    with _output(source, output) as out, _engine(address, device, threads) as engine:
+    with _output(source, output) as out, _engine(connection, device, threads) as engine:
         _write(questions, engine.fill_many, out)
 
 
@@ -99,9 +102,9 @@ def _output(source: Path, output: Path) -> Iterator[Any]:
 
 
 @contextmanager
-def _engine(address: str, device: str | None, threads: str | None) -> Iterator["Client | Local"]:
-    if address:
-        with server(address, TIMEOUT_S) as client:
+def _engine(connection: Connection, device: str | None, threads: str | None) -> Iterator["Client | Local"]:
+    if connection.address:
+        with server(connection, TIMEOUT_S) as client:
             yield client
     else:
         from service.local import Local
