@@ -81,6 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="model", required=True)
     ocr = commands.add_parser("ocr", help="characters rendered from the held-out fonts")
     ocr.add_argument("--confusions", type=int, default=20, help="how many to print (default: 20)")
+    ocr.add_argument("--pictures", type=Path, default=Path("runs/ocr"), help="folder for the PNGs (default: runs/ocr)")
     cloze = commands.add_parser("cloze", help="questions in CMRC 2017's format")
     cloze.add_argument("questions", type=Path, help="FILE.doc_query")
     cloze.add_argument("answers", type=Path, help="FILE.answer")
@@ -94,7 +95,7 @@ def main(arguments: list[str] | None = None) -> int:
         if options.model == "ocr":
             from training.evaluate_ocr import evaluate
 
-            figures, command = evaluate(model, options.confusions), "python -m training.evaluate ocr"
+            figures, command = evaluate(model, options.confusions, options.pictures), "python -m training.evaluate ocr"
         else:
             from training.evaluate_cloze import evaluate as evaluate_cloze
 

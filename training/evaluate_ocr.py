@@ -1,57 +1,59 @@
-"""The recogniser on fonts that it was never trained on: by kind of character, degraded, with ink noise, and nothing."""
+"""The recogniser on fonts and photographs that it was never trained on: figures, commonest confusions, pictures."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
 from models.base import Model
 from models.ocr.types import GrayArray, OcrAnswer, OcrRequest
 from training.config import ConfigError
-from training.data.augment import Augment
-from training.data.charset import build_charset, gb2312_hanzi, level1_hanzi, look_alikes, tgscc
-from training.data.glyphs import Glyphs, load_glyphs, read_catalogue
-from training.data.ocr import GROUP, draw_nothing
+from training.data.charset import build_charset, look_alikes
+from training.data.glyphs import load_glyphs, read_catalogue
 from training.evaluate import accuracy
+from training.ocr_pictures import draw_confusions, draw_reliability
+from training.ocr_sets import EvalSet, build_sets
 
-PER_FONT = 4000  # characters of each font in the sets that are degraded
-NOTHING = 2000  # pictures without a single readable character
-SEED = 7
+PER_FONT = 2000  # characters of each font in a set
+KEPT_CLEAN = 0.95  # share of clean characters that the stricter threshold lets through
+
+Answered = tuple[str, OcrAnswer]
 
 
-def evaluate(model: Model[Any, Any, Any, Any], confusions: int) -> dict[str, dict[str, Any]]:
-    """Set → figures; prints the commonest confusions of clean print."""
+def evaluate(model: Model[Any, Any, Any, Any], confusions: int, pictures: Path | None) -> dict[str, dict[str, Any]]:
+    """Set → figures. Prints the commonest confusions of print; writes reliability.png and confusions.png."""
+    sets = held_out_sets(PER_FONT)
+    answers = {name: answer_all(model, one.pictures) for name, one in sets.items()}
+    clean = list(zip(sets["clean, all"].truth, answers["clean, all"], strict=True))
+    strict = float(np.quantile([confidence(a) for _, a in clean], 1 - KEPT_CLEAN))
+    figures = {}
+    for name, one in sets.items():
+        rows = list(zip(one.truth, answers[name], strict=True))
+        figures[name] = score(rows) if one.truth[0] else unanswered([a for _, a in rows], strict)
+    figures["clean, all"]["calibration_error"] = calibration_error(clean)
+    # The strict threshold as a figure, so that a reader can set it.
+    figures["clean, all"]["keeps_95_percent"] = round(strict, 4)
+    wrong = Counter((f[0], a.candidates[0].text) for f, a in clean if a.candidates[0].text not in f)
+    print("commonest confusions:", " ".join(f"{a}→{b}×{n}" for (a, b), n in wrong.most_common(confusions)))
+    lost = Counter(f[0] for f, a in clean if a.candidates[0].text not in f)
+    print("worst classes:", " ".join(f"{char}×{n}" for char, n in lost.most_common(confusions)))
+    if pictures is not None:
+        pictures.mkdir(parents=True, exist_ok=True)
+        mixed = [n for n in sets if n.startswith(("clean, all", "degraded", "hand", "brush", "number"))]
+        draw_reliability({n: outcomes(sets[n].truth, answers[n]) for n in mixed}, pictures / "reliability.png")
+        draw_confusions(sets["clean, all"], answers["clean, all"], pictures / "confusions.png")
+    return figures
+
+
+def held_out_sets(per_font: int) -> dict[str, EvalSet]:
+    """The test sets of the installed held-out fonts. Raises ConfigError where there are none."""
     charset = build_charset()
-    held_out = [g for g in load_glyphs(read_catalogue(), charset) if g.font.held_out]
+    held_out = load_glyphs([font for font in read_catalogue() if font.held_out], charset)
     if not held_out:
         raise ConfigError("no held-out fonts are installed: run `./run fonts` first")
-    rng = np.random.default_rng(SEED)
-    figures: dict[str, dict[str, Any]] = {}
-    wrong: Counter[tuple[str, str]] = Counter()
-    answers: list[tuple[str, OcrAnswer]] = []
-    for glyphs in held_out:
-        truth = [charset[number] for number in glyphs.ids]
-        for forms, answer in zip(truth, answer_all(model, list(glyphs.images)), strict=True):
-            answers.append((forms, answer))
-            if answer.candidates[0].text not in forms:
-                wrong[forms[0], answer.candidates[0].text] += 1
-        rows = [(f, a) for f, a in answers[-len(truth) :] if f[0] in set(level1_hanzi())]
-        figures[f"clean, level-1 hanzi, {glyphs.font.name}"] = score(rows)
-    for name, members in kinds().items():
-        figures[f"clean, {name}"] = score([(f, a) for f, a in answers if f[0] in members])
-    figures["clean, all"] = {**score(answers), "calibration_error": calibration_error(answers)}
-    figures["degraded, all"] = _altered(model, held_out, charset, rng, _degrade)
-    for percent in (5, 15):
-        noisy = _altered(model, held_out, charset, rng, lambda images, share=percent: _ink_noise(images, share, rng))
-        figures[f"{percent} % ink noise, all"] = noisy
-    blanks = [draw_nothing(rng, held_out[0].images[:GROUP], Augment(n, 1.0)) for n in range(NOTHING)]
-    rejected = sum(answer.rejected for answer in answer_all(model, blanks))
-    figures["nothing readable: rejected"] = accuracy(rejected, len(blanks))
-    print("commonest confusions:", " ".join(f"{a}→{b}×{n}" for (a, b), n in wrong.most_common(confusions)))
-    return figures
+    return build_sets(charset, held_out, per_font)
 
 
 def answer_all(model: Model[Any, Any, Any, Any], pictures: Sequence[GrayArray], batch: int = 64) -> list[OcrAnswer]:
@@ -63,21 +65,18 @@ def answer_all(model: Model[Any, Any, Any, Any], pictures: Sequence[GrayArray], 
     return answers
 
 
-def kinds() -> dict[str, set[str]]:
-    """Groups of classes that are reported apart."""
-    simplified = set(gb2312_hanzi()) | set("".join(tgscc()))
-    charset = {forms[0] for forms in build_charset()}
-    hanzi = {char for char in charset if "\u4e00" <= char <= "\u9fff" or char > "\U00020000"} | simplified
-    return {
-        "level-1 hanzi": set(level1_hanzi()),
-        "level-2 hanzi": set(gb2312_hanzi()) - set(level1_hanzi()),
-        "hanzi of the 8,105 outside GB 2312": set("".join(tgscc())) - set(gb2312_hanzi()),
-        "traditional hanzi outside both": hanzi - simplified,
-        "letters, digits, punctuation": charset - hanzi,
-    }
+def confidence(answer: OcrAnswer) -> float:
+    """Of the answer; 0 where it says that there is no character."""
+    return 0.0 if answer.rejected else answer.candidates[0].confidence
 
 
-def score(rows: Sequence[tuple[str, OcrAnswer]]) -> dict[str, Any]:
+def outcomes(truth: Sequence[str], answers: Sequence[OcrAnswer]) -> list[tuple[float, bool]]:
+    """(confidence of the best candidate, whether it is right) of each picture."""
+    pairs = zip(truth, answers, strict=True)
+    return [(a.candidates[0].confidence, a.candidates[0].text in forms) for forms, a in pairs]
+
+
+def score(rows: Sequence[Answered]) -> dict[str, Any]:
     """Top-1 with its interval, with crops that nobody can tell apart forgiven, top-5, and the share rejected."""
     right = sum(a.candidates[0].text in forms for forms, a in rows)
     forgiven = sum(bool({a.candidates[0].text} & look_alikes(forms)) for forms, a in rows)
@@ -91,38 +90,21 @@ def score(rows: Sequence[tuple[str, OcrAnswer]]) -> dict[str, Any]:
     }
 
 
-def calibration_error(rows: Sequence[tuple[str, OcrAnswer]], bins: int = 15) -> float:
+def unanswered(answers: Sequence[OcrAnswer], strict: float) -> dict[str, Any]:
+    """Pictures that show no single character: the share rejected, and the share still answered at both thresholds."""
+    rejected = sum(a.rejected for a in answers)
+    loud = sum(confidence(a) >= strict for a in answers)
+    return {
+        "total": len(answers),
+        "rejected": round(rejected / len(answers), 4),
+        "answered_strictly": round(loud / len(answers), 4),
+    }
+
+
+def calibration_error(rows: Sequence[Answered], bins: int = 15) -> float:
     """Expected calibration error of the top confidence (arXiv:1706.04599 §2)."""
-    confidence = np.array([a.candidates[0].confidence for _, a in rows])
-    right = np.array([a.candidates[0].text in forms for forms, a in rows], dtype=np.float64)
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [abs(float((right - confidence)[place == b].sum())) for b in range(bins)]
+    pairs = outcomes([forms for forms, _ in rows], [answer for _, answer in rows])
+    sure, right = np.array([c for c, _ in pairs]), np.array([r for _, r in pairs], dtype=np.float64)
+    place = np.minimum((sure * bins).astype(int), bins - 1)
+    gaps = [abs(float((right - sure)[place == b].sum())) for b in range(bins)]
     return round(sum(gaps) / len(rows), 4)
-
-
-def _altered(
-    model: Model[Any, Any, Any, Any],
-    fonts: Sequence[Glyphs],
-    charset: Sequence[str],
-    rng: np.random.Generator,
-    alter: Callable[[npt.NDArray[np.uint8]], list[GrayArray]],
-) -> dict[str, Any]:
-    """Figures on PER_FONT characters of each font, changed a group at a time."""
-    rows: list[tuple[str, OcrAnswer]] = []
-    for glyphs in fonts:
-        chosen = rng.permutation(len(glyphs.ids))[: PER_FONT // GROUP * GROUP]
-        pictures: list[GrayArray] = []
-        for start in range(0, len(chosen), GROUP):
-            pictures += alter(glyphs.images[chosen[start : start + GROUP]])
-        rows += zip([charset[n] for n in glyphs.ids[chosen]], answer_all(model, pictures), strict=True)
-    return score(rows)
-
-
-def _degrade(images: npt.NDArray[np.uint8]) -> list[GrayArray]:
-    augment = Augment(int(images[0].sum()), 1.0)
-    return augment.photograph(1 - torch.from_numpy(images).float().unsqueeze(1) / 255)
-
-
-def _ink_noise(images: npt.NDArray[np.uint8], percent: int, rng: np.random.Generator) -> list[GrayArray]:
-    """The source article's noise: a share of all pixels turned to ink."""
-    return list(np.where(rng.random(images.shape) < percent / 100, 0, images).astype(np.uint8))

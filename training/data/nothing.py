@@ -12,10 +12,13 @@ KINDS = {"blank": 0.08, "noise": 0.12, "scribble": 0.2, "shapes": 0.2, "several"
 """How often each kind is drawn."""
 
 
-def draw_nothing(rng: np.random.Generator, glyphs: npt.NDArray[np.uint8]) -> Picture:
-    """One picture of a random kind. glyphs: (N, S, S) uint8, black on white, of which "several" takes two to four."""
+def draw_nothing(rng: np.random.Generator, glyphs: npt.NDArray[np.uint8] | None = None) -> Picture:
+    """One picture of a random kind. glyphs: (N, S, S) uint8, black on white, of which "several" takes two to four;
+    without them the other kinds alone are drawn."""
     kind = rng.choice(list(KINDS), p=list(KINDS.values()))
-    if kind == "several":
+    while kind == "several" and glyphs is None:
+        kind = rng.choice(list(KINDS), p=list(KINDS.values()))
+    if kind == "several" and glyphs is not None:
         picture = draw_several(rng, glyphs)
     elif kind == "noise":
         picture = draw_noise(rng)
