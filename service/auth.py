@@ -9,8 +9,9 @@ from typing import Any
 import grpc
 
 from models.errors import TianziError
-from service.errors import OUR_METHODS, PermissionDenied, Unauthenticated, abort, to_status
+from service.errors import PermissionDenied, Unauthenticated, abort, to_status
 from service.files import Followed
+from service.interceptor import OUR_METHODS
 
 OPEN = "/grpc.health.v1."
 """Load balancers and probes have no token."""

@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import logging
+import random
 import re
 import time
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import grpc
@@ -24,6 +24,7 @@ from models.errors import (
     Overloaded,
     TianziError,
 )
+from service.interceptor import Context, WrappingInterceptor, metadata_value, rewrapped
 from service.logs import request_id
 
 logger = logging.getLogger(__name__)
@@ -53,7 +54,6 @@ RETRY_MS = 100
 """What a refused caller is asked to wait: a full queue of crops has moved on by some runs in this time."""
 
 REQUEST_ID = "x-request-id"
-OUR_METHODS = ("/tianzi.v1.", "/inference.")
 _SANE_ID = re.compile(r"[!-~]{1,128}")
 
 
@@ -78,28 +78,19 @@ def to_status(error: Exception) -> status_pb2.Status:
     return status
 
 
-class StatusInterceptor(grpc.aio.ServerInterceptor):
+class StatusInterceptor(WrappingInterceptor):
     """Gives each call to our services a request id, ends it with the status of its error, and logs it at debug.
 
     The id is the caller's x-request-id, else a new one; it comes back in the trailing metadata. A message that cannot
     be parsed is INVALID_ARGUMENT, where gRPC alone would answer UNKNOWN and name our classes.
     """
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:
-        handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None or not method.startswith(OUR_METHODS):
-            return handler  # health and reflection speak for themselves
-        metadata = dict(handler_call_details.invocation_metadata or ())
+    def wrap(self, method: str, handler: Any) -> Any:
         behaviour = handler.stream_stream or handler.unary_unary
         check = _each_parsed if handler.request_streaming else _parsed
 
-        async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            request_id.set(_request_id(metadata.get(REQUEST_ID)))
+        async def answer(request: Any, context: Context) -> Any:
+            request_id.set(_request_id(metadata_value(context, REQUEST_ID)))
             context.set_trailing_metadata(((REQUEST_ID, request_id.get()),))
             began = time.perf_counter()
             outcome = "CANCELLED"
@@ -123,11 +114,10 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
             finally:
                 logger.debug("%s %s %.1f ms", method, outcome, 1000 * (time.perf_counter() - began))
 
-        kind = grpc.stream_stream_rpc_method_handler if handler.stream_stream else grpc.unary_unary_rpc_method_handler
-        return kind(answer, _or_error(handler.request_deserializer), handler.response_serializer)
+        return rewrapped(handler, answer, _or_error(handler.request_deserializer))
 
 
-async def abort(context: grpc.aio.ServicerContext[Any, Any], status: status_pb2.Status) -> None:
+async def abort(context: Context, status: status_pb2.Status) -> None:
     """Ends a call with a status, its details in the trailing metadata."""
     rich = rpc_status.to_status(status)
     trailing = [*rich.trailing_metadata, (REQUEST_ID, request_id.get())]
@@ -137,7 +127,7 @@ async def abort(context: grpc.aio.ServicerContext[Any, Any], status: status_pb2.
 
 
 def _request_id(given: Any) -> str:
-    return given if isinstance(given, str) and _SANE_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if isinstance(given, str) and _SANE_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
 
 
 def _first(error: Exception) -> Exception:

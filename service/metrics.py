@@ -1,8 +1,8 @@
 """Metrics: an Observer that counts for Prometheus. docs/operations.md lists the names."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from prometheus_client import (
     GC_COLLECTOR,
@@ -14,7 +14,7 @@ from prometheus_client import (
     Histogram,
 )
 
-from service.observer import Observer, Reason, Timing
+from service.observer import Metadata, Observer, Reason, Timing
 
 # 100 µs to 10 s, about three a decade: a crop's decoding is under 1 ms, a full batch of documents over 1 s.
 SECONDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -82,7 +82,7 @@ class Metrics(Observer):
     def serving(self, yes: bool) -> None:
         self._ready.set(yes)
 
-    def call_began(self, method: str, metadata: Mapping[str, Any]) -> None:
+    def call_began(self, method: str, metadata: Metadata) -> None:
         self._requests_open.inc()
 
     def call_ended(self, method: str, code: str, seconds: float) -> None:

@@ -1,8 +1,8 @@
 """Observer: what goes on in the pipelines, told to whoever counts it. Nobody does unless the server is told so."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 Reason: TypeAlias = Literal["full", "hopeless", "expired", "cancelled", "invalid", "failed", "not_ready"]
 """Why a row ended without an answer.
@@ -11,6 +11,10 @@ full: no room in the queue. hopeless: refused because its deadline would have pa
 expired: its deadline passed while it waited. cancelled: its caller left. invalid: the request was bad.
 failed: the network failed on it. not_ready: the engine is lost, or the server stops.
 """
+
+
+Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
+"""What a caller sends along with a call."""
 
 
 @dataclass(slots=True)
@@ -38,7 +42,7 @@ class Observer:
     def serving(self, yes: bool) -> None:
         """The server as a whole answers calls from now on, or no longer: it drains, or an engine is lost."""
 
-    def call_began(self, method: str, metadata: Mapping[str, Any]) -> None:
+    def call_began(self, method: str, metadata: Metadata) -> None:
         """A call came in. method: "/tianzi.v1.OcrService/Recognize". Called in the task that answers it."""
 
     def call_ended(self, method: str, code: str, seconds: float) -> None:
@@ -72,7 +76,7 @@ class Several(Observer):
         for observer in self._observers:
             observer.serving(yes)
 
-    def call_began(self, method: str, metadata: Mapping[str, Any]) -> None:
+    def call_began(self, method: str, metadata: Metadata) -> None:
         for observer in self._observers:
             observer.call_began(method, metadata)
 

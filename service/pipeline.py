@@ -12,7 +12,8 @@ from models.errors import DeadlineExceeded, InvalidInput, ModelNotReady, Overloa
 from service.admission import Admission, Kind
 from service.batcher import Batcher
 from service.observer import NOBODY, Observer, Reason, Timing
-from service.stages import Job, Stages, Threads
+from service.stages import Job, Stages
+from service.threads import Threads
 
 Message = TypeVar("Message")
 Request = TypeVar("Request")
@@ -109,8 +110,7 @@ class Pipeline(Generic[Request, Answer]):
         self._require_time(1, kind, deadline_s)
         try:
             async with self._admission.admit(kind, 1, size_bytes, wait=kind is Kind.STREAM):
-                loop = asyncio.get_running_loop()
-                job = await loop.run_in_executor(self._threads.of(kind), self._stages.prepare, message, read)
+                job = await self._threads.of(kind).run(self._stages.prepare, message, read)
                 job.submitted_s = time.perf_counter()
                 urgent = kind is Kind.UNARY
                 answer = await self._batcher.submit(job, cost=job.cost, urgent=urgent, deadline_s=deadline_s)
@@ -195,7 +195,7 @@ class Pipeline(Generic[Request, Answer]):
 
         try:
             async with self._admission.admit(how.kind, len(mine), wait=True):
-                prepared = await asyncio.get_running_loop().run_in_executor(self._threads.of(how.kind), prepare)
+                prepared = await self._threads.of(how.kind).run(prepare)
                 how.check(prepared, rows.start)
                 jobs = [job for job in prepared if isinstance(job, Job)]
                 submitted_s = time.perf_counter()

@@ -28,7 +28,7 @@ from service.pipeline import Pipeline
 from service.served import AnyModel, AnyPipeline, Served
 from service.servicers import ClozeServicer, OcrServicer, ServerServicer
 from service.settings import Settings, address
-from service.stages import Threads
+from service.threads import Threads
 from service.watch import WatchInterceptor, watching
 
 logger = logging.getLogger(__name__)

@@ -2,32 +2,15 @@
 
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from models.base import Model
-from service.admission import Kind
 from service.observer import Observer, Timing
 
 Message = TypeVar("Message")
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
-
-
-class Threads:
-    """Where requests are preprocessed: single calls do not queue behind the rows of batches and streams."""
-
-    def __init__(self, count: int) -> None:
-        self._urgent = ThreadPoolExecutor(count, thread_name_prefix="preprocess")
-        self._bulk = ThreadPoolExecutor(count, thread_name_prefix="preprocess-bulk")
-
-    def of(self, kind: Kind) -> Executor:
-        return self._urgent if kind is Kind.UNARY else self._bulk
-
-    def shutdown(self) -> None:
-        self._urgent.shutdown()
-        self._bulk.shutdown()
 
 
 @dataclass(slots=True)

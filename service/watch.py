@@ -2,14 +2,14 @@
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import grpc
 from tianzi import __version__
 
-from service.errors import OUR_METHODS
+from service.interceptor import Context, WrappingInterceptor, rewrapped
 from service.observer import NOBODY, Observer, Several
 from service.settings import Settings, address
 
@@ -40,27 +40,19 @@ def watching(settings: Settings) -> Iterator[Observer]:
         monitor.stop()
 
 
-class WatchInterceptor(grpc.aio.ServerInterceptor):
-    """Must be the first, to see also what the others refuse."""
+class WatchInterceptor(WrappingInterceptor):
+    """Tells an observer of each call. Must be the first, to see also what the others refuse."""
 
     def __init__(self, observer: Observer) -> None:
+        super().__init__()
         self._observer = observer
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Any:
-        handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None or not method.startswith(OUR_METHODS):
-            return handler
-        metadata = dict(handler_call_details.invocation_metadata or ())
+    def wrap(self, method: str, handler: Any) -> Any:
         behaviour = handler.stream_stream or handler.unary_unary
 
-        async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        async def answer(request: Any, context: Context) -> Any:
             began = time.perf_counter()
-            self._observer.call_began(method, metadata)
+            self._observer.call_began(method, context.invocation_metadata() or ())
             code = grpc.StatusCode.CANCELLED
             try:
                 response = await behaviour(request, context)
@@ -72,5 +64,4 @@ class WatchInterceptor(grpc.aio.ServerInterceptor):
             finally:
                 self._observer.call_ended(method, code.name, time.perf_counter() - began)
 
-        kind = grpc.stream_stream_rpc_method_handler if handler.stream_stream else grpc.unary_unary_rpc_method_handler
-        return kind(answer, handler.request_deserializer, handler.response_serializer)
+        return rewrapped(handler, answer, handler.request_deserializer)

@@ -1,9 +1,13 @@
-"""The measuring script runs on the shipped bundles and prints figures of every batch size that was asked for."""
+"""The measuring scripts run on the shipped bundles and give a figure for everything that was asked for."""
 
+import importlib
 import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 STEPS = ("preprocess_ms", "run_ms", "postprocess_ms")
@@ -29,3 +33,50 @@ def test_latency_measures_each_model_and_batch() -> None:
 def test_table_has_a_line_for_each_row() -> None:
     lines = latency("--models", "ocr").splitlines()
     assert [line for line in lines if line.startswith("| ocr | ")] == lines[-2:]
+
+
+def test_load_measures_every_kind_of_call(tmp_path: Path) -> None:
+    figures = tmp_path / "load.json"
+    options = ["--seconds", "0.2", "--callers", "2", "--batches", "2", "--no-mlserver", "--json", str(figures)]
+    subprocess.run([sys.executable, "benchmarks/load.py", *options], cwd=ROOT, check=True, timeout=110)
+    result = json.loads(figures.read_text(encoding="utf-8"))
+    lines = [(row["server"], row["shape"], row["loop"], row["callers"]) for row in result["rows"]]
+    shapes = ("unary", "batch", "stream", "OIP unary", "OIP batch")
+    assert {("tianzi", shape, "closed", 2) for shape in shapes} <= set(lines)
+    assert ("tianzi", "unary", "open", 0) in lines
+    for row in result["rows"]:
+        assert row["rate"] > 0
+        assert row["failed"] == 0
+        assert 0 < row["p50_ms"] <= row["p99_ms"]
+    assert result["whole"]["rate"] > 0
+    assert set(result["overhead_us"]) == {"2"}
+
+
+def test_load_reports_aims_and_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    report = importlib.import_module("report")
+    targets = importlib.import_module("targets")
+
+    def row(server: str, shape: str, callers: int, rate: float, p99_ms: float) -> Any:
+        return report.Row(server, shape, "closed", callers, rate, 10.0, p99_ms, 1.0, 0)
+
+    rows = [row("tianzi", "unary", 1, 100, 20), row("tianzi", "unary", 64, 900, 29), row("tianzi", "batch", 8, 950, 99)]
+    rows += [row("MLServer, 0 workers", "OIP unary", 64, 200, 99), row("tianzi without model", "unary", 8, 5000, 2)]
+    bare = targets.Bare(1000, 32, "2 sessions")
+    results = report.Results({"commit": "abc"}, rows, bare, bare, {8: 301.0}, 2.5)
+    table = [line.strip("| ").split(" | ") for line in report.aims(results).splitlines()]
+    judged = {aim: verdict for aim, _, verdict in table[2:]}
+    assert judged["batch: ≥ 90 % of bare onnxruntime with decoding"] == "met"
+    assert judged["8 callers: ≤ 300 µs of CPU a call beyond decoding and network"] == "missed"
+    assert judged["unary: ≥ 3 × MLServer's throughput"] == "met"
+    assert judged["64 callers: p99 ≤ 3 × p50"] == "met"
+    monkeypatch.setattr(report, "PLOT", tmp_path / "load.png")
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results.md")
+    report.RESULTS.write_text("# Results\n")
+    report.write(results, "the command")
+    report.write(results, "the command again")
+    text = report.RESULTS.read_text(encoding="utf-8")
+    assert text.startswith("# Results\n")
+    assert text.count("## Load") == 1
+    assert "the command again" in text
+    assert report.PLOT.stat().st_size > 10_000

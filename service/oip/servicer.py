@@ -2,7 +2,6 @@
 
 # ruff: noqa: N802 gRPC names the methods
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -23,8 +22,8 @@ from service.oip.tensors import Spec, read, shown, write
 from service.pipeline import Answered, RowError
 from service.served import AnyModel, AnyPipeline, Served
 from service.settings import Settings
-from service.stages import Threads
 from service.streams import answer_stream
+from service.threads import Threads
 
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
@@ -140,7 +139,7 @@ class InferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
 
         with served.use(number) as pipeline:
             # In a thread: typed pixels are numbers by the million.
-            requests = await asyncio.get_running_loop().run_in_executor(self._threads.of(kind), rows)
+            requests = await self._threads.of(kind).run(rows)
             answered = await _answer_all(pipeline, requests, adapter, request.ByteSize(), deadline_s(context), kind)
         version = str(answered[0].version)
         response = oip.ModelInferResponse(model_name=request.model_name, model_version=version, id=request.id)

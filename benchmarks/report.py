@@ -1,0 +1,160 @@
+"""The load benchmark's results as a table, as aims met or missed, as a plot, and as a part of results.md."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from targets import Bare
+
+HERE = Path(__file__).parent
+PLOT = HERE / "load.png"
+RESULTS = HERE / "results.md"
+HEAD = (
+    "| server | calls | loop | callers | images/s | p50 ms | p99 ms | server CPU ms an image | refused |\n"
+    "|---|---|---|---|---|---|---|---|---|"
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. cpu_ms: of the server's processes, an image. callers: 0 in an open loop."""
+
+    server: str
+    shape: str
+    loop: str
+    callers: int
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    cpu_ms: float
+    failed: int
+
+
+@dataclass(frozen=True)
+class Results:
+    """Of one run. network, whole: bare onnxruntime, without and with decoding. overhead_us: by
+    callers, the server's processor time of a single call without decoding and network."""
+
+    machine: dict[str, str]
+    rows: Sequence[Row]
+    network: Bare
+    whole: Bare
+    overhead_us: Mapping[int, float]
+    start_s: float
+
+    def best(self, server: str, shape: str, callers: int | None = None) -> Row | None:
+        """The row of the highest rate, in a closed loop of so many callers or of any; None where there is none.
+
+        server: "tianzi", or "MLServer" for whichever of its arrangements did best.
+        """
+        rows = [
+            row
+            for row in self.rows
+            if (row.server.partition(",")[0], row.shape, row.loop) == (server, shape, "closed")
+            and callers in (None, row.callers)
+        ]
+        return max(rows, key=lambda row: row.rate, default=None)
+
+
+def line(row: Row) -> str:
+    """A line of the table."""
+    callers = str(row.callers) if row.callers else "Poisson"
+    figures = f"{row.rate:.0f} | {row.p50_ms:.1f} | {row.p99_ms:.1f} | {row.cpu_ms:.2f} | {row.failed}"
+    return f"| {row.server} | {row.shape} | {row.loop} | {callers} | {figures} |"
+
+
+def aims(results: Results) -> str:
+    """What was aimed at, what came out."""
+    lines = ["| aim | measured | |", "|---|---|---|"]
+
+    def add(aim: str, measured: str, met: bool) -> None:
+        lines.append(f"| {aim} | {measured} | {'met' if met else 'missed'} |")
+
+    for shape in ("batch", "stream"):
+        row = results.best("tianzi", shape)
+        if row:
+            share = row.rate / results.whole.rate
+            against = f"{row.rate:.0f} of {results.whole.rate:.0f} images/s = {share:.0%}"
+            add(f"{shape}: ≥ 90 % of bare onnxruntime with decoding", against, share >= 0.9)
+    for callers, us in results.overhead_us.items():
+        add(f"{callers} callers: ≤ 300 µs of CPU a call beyond decoding and network", f"{us:.0f} µs", us <= 300)
+    row = results.best("tianzi", "unary", 64)
+    if row:
+        ratio = row.p99_ms / row.p50_ms
+        add("64 callers: p99 ≤ 3 × p50", f"{row.p99_ms:.1f} of {row.p50_ms:.1f} ms = {ratio:.1f} ×", ratio <= 3)
+    for ours_shape, theirs_shape in (("unary", "OIP unary"), ("batch", "OIP batch")):
+        ours, theirs = results.best("tianzi", ours_shape), results.best("MLServer", theirs_shape)
+        if ours and theirs:
+            ratio = ours.rate / theirs.rate
+            measured = f"{ours.rate:.0f} and {theirs.rate:.0f} images/s = {ratio:.1f} ×"
+            add(f"{ours_shape}: ≥ 3 × MLServer's throughput", measured, ratio >= 3)
+    ours, theirs = results.best("tianzi", "unary", 64), results.best("MLServer", "OIP unary", 64)
+    if ours and theirs:
+        share = ours.p99_ms / theirs.p99_ms
+        measured = f"{ours.p99_ms:.1f} and {theirs.p99_ms:.1f} ms = {share:.2f}"
+        add("64 callers: p99 ≤ 1/3 of MLServer's", measured, share <= 1 / 3)
+    add("from the process's start until it listens: ≤ 3 s", f"{results.start_s:.1f} s", results.start_s <= 3)
+    return "\n".join(lines)
+
+
+def write(results: Results, command: str) -> None:
+    """Draws the plot and puts the part of results.md between its marks, or at the end."""
+    plot(results, PLOT)
+    facts = ", ".join(f"{key} {value}" for key, value in results.machine.items())
+    bare = "\n".join(
+        f"- bare onnxruntime, {what}: {way.rate:.0f} images/s, batch {way.batch}, {way.how}"
+        for what, way in (("network alone", results.network), ("decoding and network", results.whole))
+    )
+    table = "\n".join([HEAD, *map(line, results.rows)])
+    part = f"""<!-- load: written by benchmarks/load.py --write -->
+
+## Load
+
+`{command}` on {facts}. Callers, server and bare runs share the cores; a batch is 32 images, a stream keeps 32 under
+way. The images are the golden requests. MLServer 1.7.1 runs the same bundle with
+the same decoding, in its own process or in a worker's.
+
+![Images a second and latency by callers]({PLOT.name})
+
+{aims(results)}
+
+{bare}
+
+{table}
+
+<!-- end of load -->
+"""
+    text = RESULTS.read_text(encoding="utf-8")
+    marks = re.compile(r"<!-- load: .*?<!-- end of load -->\n", re.DOTALL)
+    text = marks.sub(lambda _: part, text) if marks.search(text) else f"{text.rstrip()}\n\n{part}"
+    RESULTS.write_text(text, encoding="utf-8")
+
+
+def plot(results: Results, path: Path) -> None:
+    """Throughput and latency by callers."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (rates, latencies) = pyplot.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
+    curves = sorted({(row.server, row.shape) for row in results.rows if row.loop == "closed"})
+    for server, shape in curves:
+        rows = [r for r in results.rows if (r.server, r.shape, r.loop) == (server, shape, "closed")]
+        if len(rows) < 2:
+            continue
+        style = {"marker": "o", "linestyle": "--" if server.startswith("MLServer") else "-"}
+        callers = [row.callers for row in rows]
+        rates.plot(callers, [row.rate for row in rows], label=f"{server}: {shape}", **style)
+        if "unary" in shape:
+            (drawn,) = latencies.plot(callers, [r.p99_ms for r in rows], label=f"{server}: {shape}, p99", **style)
+            latencies.plot(callers, [r.p50_ms for r in rows], color=drawn.get_color(), alpha=0.4)
+    rates.axhline(results.network.rate, color="grey", linestyle=":", label="onnxruntime, network alone")
+    rates.axhline(results.whole.rate, color="black", linestyle=":", label="onnxruntime with decoding")
+    rates.set(xscale="log", xlabel="callers", ylabel="images/s", ylim=(0, None), title="Throughput")
+    latencies.set(xscale="log", yscale="log", xlabel="callers", ylabel="ms", title="Single calls: p99, pale p50")
+    for axes in (rates, latencies):
+        axes.legend(fontsize=7)
+        axes.grid(alpha=0.3)
+    figure.savefig(path, dpi=110)

@@ -1,0 +1,175 @@
+"""What the load benchmark measures: servers in processes of their own, and bare onnxruntime in this one."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psutil
+
+from models.base import Model
+from models.registry import load_model
+
+ROOT = Path(__file__).resolve().parents[1]
+HERE = ROOT / "benchmarks"
+START_S = 60.0
+MLSERVER = ROOT / ".cache/mlserver"
+# Its own versions: 1.7.1 does not run with a newer uvloop.
+MLSERVER_PACKAGES = ("mlserver==1.7.1", "uvloop<0.22", "onnxruntime", "pillow")
+RETRY_FAST = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 50)]
+
+
+@dataclass
+class Server:
+    """A server under load. start_s: from its process's start until it listened."""
+
+    name: str
+    address: str
+    process: psutil.Process
+    start_s: float
+
+    def cpu_s(self) -> float:
+        """Processor seconds that the server and its children have used."""
+        return sum(sum(process.cpu_times()[:2]) for process in self._processes())
+
+    def rss_bytes(self) -> int:
+        """Memory of the server and its children."""
+        return sum(process.memory_info().rss for process in self._processes())
+
+    def _processes(self) -> list[psutil.Process]:
+        return [self.process, *self.process.children(recursive=True)]
+
+
+@contextmanager
+def running(name: str, command: Sequence[str | Path], port: int) -> Iterator[Server]:
+    """Starts a server on a port of the loopback address, waits until it listens, and ends it afterwards.
+
+    Raises:
+        RuntimeError: it does not listen within START_S.
+    """
+    address = f"127.0.0.1:{port}"
+    path = os.pathsep.join(str(folder) for folder in (ROOT, ROOT / "proto", HERE))
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.DEVNULL,
+        stderr=None if "tianzi" in name else subprocess.DEVNULL,
+        start_new_session=True,  # so that its children end with it
+    )
+    try:
+        with grpc.insecure_channel(address, RETRY_FAST) as channel:
+            try:
+                grpc.channel_ready_future(channel).result(START_S)
+            except grpc.FutureTimeoutError:
+                raise RuntimeError(f"{name} does not listen on {address}") from None
+        yield Server(name, address, psutil.Process(process.pid), time.perf_counter() - began)
+    finally:
+        process.terminate()
+        try:
+            process.wait(START_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def tianzi_server(*options: str) -> Any:
+    """Our server, as users start it."""
+    port = free_port()
+    command = [sys.executable, "-m", "service", "serve", "--port", str(port), "--log-level", "warning", *options]
+    return running("tianzi", command, port)
+
+
+def null_server() -> Any:
+    """Our server around a model that neither decodes nor computes."""
+    port = free_port()
+    return running("tianzi without model", [sys.executable, HERE / "null_server.py", str(port)], port)
+
+
+def ml_server(folder: Path, workers: int) -> Any:
+    """MLServer with the same bundle; workers: processes for the model, 0 runs it in the server's own."""
+    port = free_port()
+    python = MLSERVER / "bin/python"
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{HERE}"}
+    write = [python, HERE / "mlserver_ocr.py", folder, str(port), str(workers)]
+    subprocess.run(write, check=True, env=environment)
+    return running(f"MLServer, {workers} workers", [MLSERVER / "bin/mlserver", "start", folder], port)
+
+
+def install_mlserver() -> None:
+    """Into a virtual environment of its own: its pins are not ours."""
+    if (MLSERVER / "bin/mlserver").exists():
+        return
+    subprocess.run([sys.executable, "-m", "venv", MLSERVER], check=True)
+    subprocess.run([MLSERVER / "bin/pip", "install", "-q", *MLSERVER_PACKAGES], check=True)
+
+
+def free_port() -> int:
+    """A TCP port of the loopback address that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Bare:
+    """The best rate of the model without a server, in images a second, and how it was reached."""
+
+    rate: float
+    batch: int
+    how: str
+
+
+Worker = Callable[[Model[Any, Any, Any, Any], Sequence[Any]], Any]
+
+
+def bare(requests: Sequence[Any], batches: Sequence[int], seconds: float, cores: int) -> tuple[Bare, Bare]:
+    """The network alone, and with decoding, each at its best batch size and way of using the cores: one session with
+    all threads, or a thread with a session of its own for each core, so that one decodes while another computes."""
+    shared = load_model("ocr", device="cpu", threads=cores)
+    own = [load_model("ocr", device="cpu", threads=1) for _ in range(cores)]
+    ways = {f"one session of {cores} threads": [shared], f"{cores} sessions of one thread": own}
+    items = [shared.preprocess(request) for request in requests]
+
+    def whole(model: Model[Any, Any, Any, Any], batch: Sequence[Any]) -> None:
+        ready = [model.preprocess(request) for request in batch]
+        for item, output in zip(ready, model.run(ready), strict=True):
+            model.postprocess(item, output)
+
+    def best(worker: Worker, source: Sequence[Any]) -> Bare:
+        found = [
+            Bare(_rate(worker, models, list(islice(cycle(source), batch)), seconds), batch, how)
+            for how, models in ways.items()
+            for batch in batches
+        ]
+        return max(found, key=lambda way: way.rate)
+
+    return best(lambda model, batch: model.run(batch), items), best(whole, requests)
+
+
+def _rate(worker: Worker, models: Sequence[Model[Any, Any, Any, Any]], batch: Sequence[Any], seconds: float) -> float:
+    """Images a second of one thread a model."""
+    worker(models[0], batch)
+    began = time.perf_counter()
+
+    def work(model: Model[Any, Any, Any, Any]) -> int:
+        runs = 0
+        while not runs or time.perf_counter() - began < seconds:
+            worker(model, batch)
+            runs += 1
+        return runs
+
+    with ThreadPoolExecutor(len(models)) as threads:
+        runs = sum(threads.map(work, models))
+    return runs * len(batch) / (time.perf_counter() - began)
