@@ -1,5 +1,6 @@
 """The thread that a model runs on, and running a batch so that only the guilty rows fail."""
 
+import logging
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -7,6 +8,8 @@ from concurrent.futures import Executor, Future
 from typing import Any, ParamSpec, TypeVar
 
 from models.errors import InferenceError, ModelNotReady, TianziError
+
+logger = logging.getLogger(__name__)
 
 Params = ParamSpec("Params")
 Item = TypeVar("Item")
@@ -60,6 +63,8 @@ class EngineThread(Executor):
                         return
                 self._pending.discard(future)
                 del job, future, work  # a batch is not kept alive until the next comes
+        except BaseException:
+            logger.critical("an engine's thread was ended from outside", exc_info=True)
         finally:
             self._ended = True
             self._abandon()
