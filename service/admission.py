@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from models.errors import Overloaded
+from service.observer import NOBODY, Observer
 
 
 class Kind(IntEnum):
@@ -35,9 +36,10 @@ class _Ask:
 class Admission:
     """Room for rows and bytes of one model. The methods belong to the event loop's thread."""
 
-    def __init__(self, name: str, max_rows: int, max_bytes: int) -> None:
-        """name: of the model, for messages."""
+    def __init__(self, name: str, max_rows: int, max_bytes: int, observer: Observer = NOBODY) -> None:
+        """name: of the model, for messages. observer: is told of each change."""
         self._name = name
+        self._observer = observer
         self._max_rows = max_rows
         self._max_bytes = max_bytes
         # Of each kind with those before it: the shares lie inside one another.
@@ -123,3 +125,4 @@ class Admission:
             if other >= kind:
                 self._rows[other] += rows
                 self._bytes[other] += size_bytes
+        self._observer.under_way(self._name, self.rows, self.size_bytes)

@@ -52,6 +52,8 @@ class Metrics(Observer):
         self._requests = count("requests", "Calls that ended, by gRPC code.", "method", "code")
         self._request_seconds = seconds("request", "A call from its start to its end.", ["method"])
         self._requests_open = gauge("requests_in_flight", "Calls under way, streams among them.")
+        self._rows_open = gauge("rows_in_flight", "Rows between admission and answer.", "model")
+        self._bytes_open = gauge("bytes_in_flight", "Bytes of the requests that these rows came in.", "model")
         self._rows = count("rows", "Rows that ended: answered, or why not.", *row, "outcome")
         self._queue = seconds("queue", "A row's wait for the engine.")
         self._preprocess = seconds("preprocess", "Decoding, checking, segmenting a row.")
@@ -89,6 +91,10 @@ class Metrics(Observer):
         self._requests_open.dec()
         self._requests.labels(method, code).inc()
         self._request_seconds.labels(method).observe(seconds)
+
+    def under_way(self, model: str, rows: int, size_bytes: int) -> None:
+        self._rows_open.labels(model).set(rows)
+        self._bytes_open.labels(model).set(size_bytes)
 
     def ran(self, model: str, version: int, rows: int, seconds: float) -> None:
         series = self._series(model, version)

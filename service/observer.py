@@ -48,6 +48,9 @@ class Observer:
     def call_ended(self, method: str, code: str, seconds: float) -> None:
         """The same call ended. code: a gRPC code's name. Called in the task that called call_began."""
 
+    def under_way(self, model: str, rows: int, size_bytes: int) -> None:
+        """So many rows of a model, and bytes of requests, are now between admission and answer."""
+
     def ran(self, model: str, version: int, rows: int, seconds: float) -> None:
         """The network ran over so many rows, well or not. Called in the engine's thread."""
 
@@ -83,6 +86,10 @@ class Several(Observer):
     def call_ended(self, method: str, code: str, seconds: float) -> None:
         for observer in self._observers:
             observer.call_ended(method, code, seconds)
+
+    def under_way(self, model: str, rows: int, size_bytes: int) -> None:
+        for observer in self._observers:
+            observer.under_way(model, rows, size_bytes)
 
     def ran(self, model: str, version: int, rows: int, seconds: float) -> None:
         for observer in self._observers:

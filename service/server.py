@@ -182,7 +182,7 @@ class Server:
 
     def _served(self, name: str) -> Served:
         settings = self._settings
-        admission = Admission(name, settings.queue_rows, settings.queue_bytes)
+        admission = Admission(name, settings.queue_rows, settings.queue_bytes, self._observer)
         max_cost = settings.batch_tokens if name == "cloze" else settings.batch_rows
 
         def on_lost() -> None:

@@ -106,7 +106,10 @@ async def test_a_call_under_way_is_in_flight_and_a_cancelled_one_ends(serving: A
         async with serving(observer) as running:
             call = running.ocr.Recognize(image(b"a"))
             await until(lambda: fake_ocr.runs)
-            assert (await samples(url))[("tianzi_requests_in_flight",)] == 1
+            seen = await samples(url)
+            assert seen[("tianzi_requests_in_flight",)] == 1
+            assert seen["tianzi_rows_in_flight", "ocr"] == 1
+            assert seen["tianzi_bytes_in_flight", "ocr"] > 0
             call.cancel()
             for _ in range(1000):
                 seen = await samples(url)
@@ -115,6 +118,7 @@ async def test_a_call_under_way_is_in_flight_and_a_cancelled_one_ends(serving: A
     assert seen["tianzi_requests_total", "CANCELLED", RECOGNIZE] == 1
     assert seen[("tianzi_requests_in_flight",)] == 0
     assert seen["tianzi_rows_total", "ocr", "cancelled", "7"] == 1
+    assert seen["tianzi_rows_in_flight", "ocr"] == seen["tianzi_bytes_in_flight", "ocr"] == 0
 
 
 async def test_ready_follows_the_server(serving: Any) -> None:
