@@ -161,15 +161,29 @@ class AsyncClient:
                     assert stream is not None
                     try:
                         window.accept(await stream.receive(self.timeout))
-                    except TianziError:
+                    except TianziError as error:
                         await stream.close(cancel=True)
                         stream = None
-                        for slot in window.take_unanswered():
-                            slot.result = await self._ask_alone(endpoint, slot)
+                        stream = await self._resume(endpoint, window, error)
                 yield window.give()
         finally:
             if stream:
                 await stream.close(cancel=bool(window))
+
+    async def _resume(self, endpoint: Endpoint, window: Window[Item, Result], error: TianziError) -> "_Stream | None":
+        """Client._resume, with awaits."""
+        pause_s = window.pause_s(error, self.timeout)
+        if pause_s is None:
+            for slot in window.take_unanswered():
+                slot.result = await self._ask_alone(endpoint, slot)
+            return None
+        await asyncio.sleep(pause_s)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._channel.channel_ready(), self.timeout)
+        stream = _Stream(endpoint.stream, self._metadata)
+        for message in window.unanswered():
+            await stream.send(message, self.timeout)
+        return stream
 
     async def _ask_alone(self, endpoint: Endpoint, slot: Slot[Result]) -> Result | TianziError:
         try:

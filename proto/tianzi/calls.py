@@ -19,6 +19,8 @@ DEFAULT_TIMEOUT_S = 10.0
 DEFAULT_WINDOW = 64
 
 _SERVICE_CONFIG = {
+    # Calls go in turn to all servers that the address stands for, dns:///ocr.example.org:50051 say.
+    "loadBalancingConfig": [{"round_robin": {}}],
     "methodConfig": [
         {
             "name": [{}],  # every method
@@ -31,13 +33,17 @@ _SERVICE_CONFIG = {
                 "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
             },
         }
-    ]
+    ],
 }
 
 
+_RECONNECT = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 2000)]
+"""A server that restarts is found again soon; gRPC's own pauses grow to two minutes."""
+
+
 def channel_options(options: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """A channel's options: retries, then the caller's own, which win."""
-    return [("grpc.service_config", json.dumps(_SERVICE_CONFIG)), *options]
+    """A channel's options: retries and reconnecting, then the caller's own, which win."""
+    return [("grpc.service_config", json.dumps(_SERVICE_CONFIG)), *_RECONNECT, *options]
 
 
 def call_metadata(metadata: Sequence[tuple[str, str]], token: str | None) -> tuple[tuple[str, str], ...]:

@@ -1,7 +1,9 @@
 """Client: a tianzi server, called from ordinary code."""
 
+import contextlib
 import queue
 import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from types import TracebackType
@@ -75,6 +77,7 @@ class Client:
 
         A bad image's result is the error that recognize() would raise; an error among the images is its own
         result. What no later image would escape (Unavailable, Unauthenticated, NotFound) is raised.
+        A server that restarts is waited for, up to the timeout, and asked again for what it has not answered.
         window: images read ahead of the result that is asked for; 1 suits a live source.
         """
         return self._stream(self._ocr, partial(calls.recognize_call, top_k=top_k), images, window)
@@ -155,17 +158,37 @@ class Client:
                     assert stream is not None
                     try:
                         window.accept(stream.receive(self.timeout))
-                    except TianziError:
-                        # The server went away, or one message was too long and ended the stream for all:
-                        # asked alone, each item meets its own fate, and a new stream takes the rest.
+                    except TianziError as error:
                         stream.close(cancel=True)
                         stream = None
-                        for slot in window.take_unanswered():
-                            slot.result = self._ask_alone(endpoint, slot)
+                        stream = self._resume(endpoint, window, error)
                 yield window.give()
         finally:
             if stream:
                 stream.close(cancel=bool(window))
+
+    def _resume(self, endpoint: Endpoint, window: Window[Item, Result], error: TianziError) -> "_Stream | None":
+        """Goes on after a stream that broke: with a new one, to which what is unanswered is sent again, if the server
+        may have restarted. Else one message may have ended the stream for all: asked alone, each item meets its own
+        fate."""
+        pause_s = window.pause_s(error, self.timeout)
+        if pause_s is None:
+            for slot in window.take_unanswered():
+                slot.result = self._ask_alone(endpoint, slot)
+            return None
+        time.sleep(pause_s)
+        self._wait_for_server()
+        stream = _Stream(endpoint.stream, self._metadata)
+        for message in window.unanswered():
+            stream.send(message)
+        return stream
+
+    def _wait_for_server(self) -> None:
+        """Returns when there is a connection, at the latest when the timeout is over."""
+        connected = grpc.channel_ready_future(self._channel)
+        with contextlib.suppress(grpc.FutureTimeoutError):
+            connected.result(self.timeout)
+        connected.cancel()
 
     def _ask_alone(self, endpoint: Endpoint, slot: Slot[Result]) -> Result | TianziError:
         try:

@@ -1,17 +1,29 @@
 """Window: the items that a stream has taken in and not given back; answers come in any order, and leave in theirs."""
 
+import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 from tianzi.calls import Call
-from tianzi.errors import InternalError, NotFound, TianziError, Unauthenticated, Unavailable, from_status
+from tianzi.errors import (
+    DeadlineExceeded,
+    InternalError,
+    NotFound,
+    TianziError,
+    Unauthenticated,
+    Unavailable,
+    from_status,
+)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 ENDS_THE_STREAM = (NotFound, Unauthenticated, Unavailable)
-"""Errors of an item asked alone that every later item would meet, too."""
+"""Errors of an item that every later item would meet, too."""
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+"""Between a stream that broke and the next, doubled each time."""
 
 
 class Slot(Generic[Result]):
@@ -33,6 +45,9 @@ class Window(Generic[Item, Result]):
         self._sent = 0
         self._slots: deque[Slot[Result]] = deque()
         self._waiting: dict[str, Slot[Result]] = {}
+        self._answered = False
+        self._broken_at_s: float | None = None
+        self._breaks = 0
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -63,20 +78,54 @@ class Window(Generic[Item, Result]):
         return self._envelope(id=number, request=slot.call.request)
 
     def accept(self, reply: Any) -> None:
-        """Puts an answer into its item's place."""
-        slot = self._waiting.pop(reply.id, None)
+        """Puts an answer into its item's place.
+
+        Raises:
+            NotFound, Unauthenticated, Unavailable: the item met what would meet every item; it is still unanswered.
+        """
+        slot = self._waiting.get(reply.id)
         if slot is None:
             raise InternalError(f"the server answered an item that was not asked: {reply.id!r}")
         match reply.WhichOneof("result"):
             case "ok":
                 slot.result = slot.call.read(reply.ok)
             case "error":
-                slot.result = from_status(reply.error)
+                error = from_status(reply.error)
+                if isinstance(error, ENDS_THE_STREAM):
+                    raise error
+                slot.result = error
             case _:
                 slot.result = InternalError("the server's answer holds neither result nor error")
+        del self._waiting[reply.id]
+        self._answered, self._broken_at_s, self._breaks = True, None, 0
+
+    def pause_s(self, error: TianziError, timeout: float | None) -> float | None:
+        """How long to wait before what is unanswered goes to a new stream, now that one broke with this error; None
+        where one message may have ended it for all, and each item is to be asked alone.
+
+        Raises:
+            NotFound, Unauthenticated: they are what every item would meet.
+            Unavailable: the server has never answered, or has been away for `timeout` seconds.
+        """
+        if isinstance(error, DeadlineExceeded) and self._broken_at_s is not None:
+            error = Unavailable(f"the server went away, and then gave {error}")  # whether it is back nobody can tell
+        if not isinstance(error, ENDS_THE_STREAM):
+            return None
+        now_s = time.monotonic()
+        self._broken_at_s = self._broken_at_s or now_s
+        patient = timeout is None or now_s - self._broken_at_s < timeout
+        if not (isinstance(error, Unavailable) and self._answered and patient):
+            raise error
+        self._breaks += 1
+        return min(FIRST_PAUSE_S * 2.0**self._breaks, LONGEST_PAUSE_S)
+
+    def unanswered(self) -> Iterator[Any]:
+        """The messages of all items that wait for an answer, to be sent again."""
+        for number, slot in self._waiting.items():
+            yield self._envelope(id=number, request=slot.call.request)
 
     def take_unanswered(self) -> list[Slot[Result]]:
-        """The items that a broken stream leaves without an answer; no answer is expected for them any more."""
+        """The items that wait for an answer; none is expected for them any more."""
         slots = list(self._waiting.values())
         self._waiting.clear()
         return slots
