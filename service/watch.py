@@ -1,14 +1,15 @@
-"""Who watches the server: metrics and their HTTP port, as the settings say; and the interceptor that tells of calls."""
+"""Who watches the server: metrics and traces, as the settings say; and the interceptor that tells them of calls."""
 
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import grpc
 from tianzi import __version__
 
+from service import tracing
 from service.interceptor import Context, WrappingInterceptor, rewrapped
 from service.observer import NOBODY, Observer, Several
 from service.settings import Settings, address
@@ -23,21 +24,24 @@ def watching(settings: Settings) -> Iterator[Observer]:
     Raises:
         OSError: the metrics port cannot be listened on.
     """
-    if settings.metrics_port is None:
-        yield NOBODY
-        return
-    from service.metrics import Metrics  # a server without them starts sooner
-    from service.monitor import Monitor
+    observers: list[Observer] = []
+    with ExitStack() as started:
+        # Imported where wanted: a server without them starts sooner.
+        if tracing.wanted() and (provider := tracing.make_provider()):
+            started.callback(provider.shutdown)
+            observers.append(tracing.Traces(provider.get_tracer("tianzi", __version__)))
+        if settings.metrics_port is not None:
+            from service.metrics import Metrics
+            from service.monitor import Monitor
 
-    metrics = Metrics()
-    metrics.describe(__version__, settings.batch_rows)
-    monitor = Monitor(metrics.registry)
-    port = monitor.start(settings.metrics_host, settings.metrics_port)
-    logger.info("metrics on http://%s/metrics", address(settings.metrics_host, port))
-    try:
-        yield Several(metrics, monitor)
-    finally:
-        monitor.stop()
+            metrics = Metrics()
+            metrics.describe(__version__, settings.batch_rows)
+            monitor = Monitor(metrics.registry)
+            port = monitor.start(settings.metrics_host, settings.metrics_port)
+            started.callback(monitor.stop)
+            logger.info("metrics on http://%s/metrics", address(settings.metrics_host, port))
+            observers += [metrics, monitor]
+        yield Several(*observers) if observers else NOBODY
 
 
 class WatchInterceptor(WrappingInterceptor):
