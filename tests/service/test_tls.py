@@ -107,6 +107,14 @@ async def test_files_of_no_use_end_the_start_with_their_names(
                 pass
 
 
+async def test_two_servers_do_not_share_a_port(serving: Any, authority: Authority) -> None:
+    settings = secured(authority.issue("server"))
+    async with serving(**settings) as running:
+        with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{running.port}: Address already in use"):
+            async with serving(**settings, port=running.port):
+                pass
+
+
 def test_half_of_a_pair_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValidationError, match="tls_certificate and tls_key: one is of no use without the other"):
         Settings(tls_key=tmp_path)

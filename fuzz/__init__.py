@@ -1,0 +1,1 @@
+"""Any bytes, thrown at what reads callers' input: in the tests for a moment, by ./run fuzz for as long as told."""
