@@ -1,5 +1,6 @@
 """The models there are, and loading one: find, verify, open, replay its golden samples."""
 
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,16 @@ GOLDEN_TOLERANCE = 0.02
 
 
 def load_model(
-    name: str, root: Path | None = None, version: int | None = None, device: str = "auto", threads: int = 1
+    name: str,
+    root: Path | None = None,
+    version: int | None = None,
+    device: str = "auto",
+    threads: int = 1,
+    warm_rows: int = 0,
 ) -> Model[Any, Any, Any, Any]:
     """Loads a version of a model (the highest by default) and replays its golden samples.
+
+    warm_rows: the largest batch that is to be quick from the first one on; see warm_up.
 
     Raises:
         ModelNotFound: there is no such bundle.
@@ -31,7 +39,15 @@ def load_model(
         raise BundleError(f"{path}: holds model {bundle.name} version {bundle.version}")
     model = cls(bundle, Session(bundle.graph, device, threads))
     replay_golden(model)
+    warm_up(model, warm_rows)
     return model
+
+
+def warm_up(model: Model[Any, Any, Any, Any], rows: int) -> None:
+    """Runs batches of 1, 2, 4 … rows: memory is taken and kernels are chosen before anybody waits for it."""
+    items = [model.preprocess(model.request_from_json(case["request"])) for case in model.bundle.golden()]
+    for size in [2**power for power in range(rows.bit_length())]:
+        model.run(list(islice(cycle(items), size)))
 
 
 def replay_golden(model: Model[Any, Any, Any, Any]) -> None:

@@ -91,6 +91,7 @@ class RowQueue(Generic[Item, Output]):
         kept = self._max_rows // BULK_SHARE if self._bulk else 0
         if self._bulk and self._passed_over >= BULK_SHARE - 1:
             self._fill(run, self._bulk, 1, now_s)
+            kept = max(0, kept - 1)
         self._fill(run, self._urgent, self._max_rows - kept, now_s)
         self._fill(run, self._bulk, self._max_rows, now_s)
         self._fill(run, self._urgent, self._max_rows, now_s)

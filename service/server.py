@@ -16,6 +16,7 @@ from grpc_reflection.v1alpha import reflection
 from inference import grpc_service_pb2, grpc_service_pb2_grpc
 from tianzi.v1 import cloze_pb2, cloze_pb2_grpc, ocr_pb2, ocr_pb2_grpc, server_pb2, server_pb2_grpc
 
+from models.bundle import default_root
 from models.registry import MODELS, load_model
 from service import logs, tls
 from service.admission import Admission
@@ -25,6 +26,7 @@ from service.observer import NOBODY, Observer, Several
 from service.oip.servicer import InferenceServicer
 from service.oip.statistics import Statistics
 from service.pipeline import Pipeline
+from service.reload import Reloader
 from service.served import AnyModel, AnyPipeline, Served
 from service.servicers import ClozeServicer, OcrServicer, ServerServicer
 from service.settings import Settings, address
@@ -57,19 +59,30 @@ async def serve(settings: Settings, on_ready: Callable[[int], None] | None = Non
     """
     logs.configure(settings.log_format, settings.log_level)
     began = time.monotonic()
-    stop = _stop_on_signals()
+    stop, reload = _events_of_signals()
     require_port(settings.host, settings.port)
     with watching(settings) as observer:
-        models: dict[str, AnyModel] = {}
-        for name in MODELS:
-            # The golden samples that loading replays are the warm-up, too.
-            models[name] = await asyncio.to_thread(
-                load_model, name, settings.bundle_root, device=settings.device, threads=settings.threads
+
+        def load(name: str, version: int | None = None) -> AnyModel:
+            return load_model(
+                name,
+                settings.bundle_root,
+                version,
+                device=settings.device,
+                threads=settings.threads,
+                warm_rows=settings.batch_rows,
             )
+
+        models = {name: await asyncio.to_thread(load, name) for name in MODELS}
         if stop.is_set():
             return
         logger.info("settings %s", settings.model_dump_json())
         server = build_server(models, settings, observer)
+        root = settings.bundle_root or default_root()
+        reloader = Reloader(root, server.served, load, settings.versions, server.update_health)
+        if settings.versions > 1:
+            await reloader.refresh()
+        reloading = asyncio.create_task(reloader.run(reload, settings.reload_s))
         try:
             port = await server.start()
             loaded = ", ".join(f"{m.name} {m.bundle.version} on {m.session.provider}" for m in models.values())
@@ -79,6 +92,7 @@ async def serve(settings: Settings, on_ready: Callable[[int], None] | None = Non
             await stop.wait()
             logger.info("stopping: calls under way have %.0f s", settings.drain_s + settings.grace_s)
         finally:
+            reloading.cancel()
             await server.stop()
     logger.info("stopped")
 
@@ -171,7 +185,7 @@ class Server:
         response = await self._health.Check(request, None)  # type: ignore[arg-type] # it is for unknown services
         return bool(response.status == SERVING)
 
-    async def _update_health(self) -> None:
+    async def update_health(self) -> None:
         """Says NOT_SERVING of a model one of whose engines is lost, and then of the whole; else SERVING."""
         lost = {service: self.served[name].lost for name, service in SERVICES.items()}
         if self._stopping:
@@ -186,7 +200,7 @@ class Server:
         max_cost = settings.batch_tokens if name == "cloze" else settings.batch_rows
 
         def on_lost() -> None:
-            task = asyncio.create_task(self._update_health())
+            task = asyncio.create_task(self.update_health())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -214,10 +228,13 @@ def require_port(host: str, port: int) -> None:
         raise OSError(f"cannot listen on {address(host, port)}: {error.strerror}") from None
 
 
-def _stop_on_signals() -> asyncio.Event:
-    """An event that SIGTERM or SIGINT sets. Needed from the start on: as PID 1 a process has no default handlers."""
+def _events_of_signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """An event that SIGTERM or SIGINT sets, and one that SIGHUP sets.
+
+    Needed from the start on: as PID 1 a process has no default handlers, and SIGHUP's would end any other.
+    """
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
+    stop, reload = asyncio.Event(), asyncio.Event()
 
     def on_interrupt() -> None:
         stop.set()
@@ -225,4 +242,5 @@ def _stop_on_signals() -> asyncio.Event:
 
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     loop.add_signal_handler(signal.SIGINT, on_interrupt)
-    return stop
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    return stop, reload

@@ -57,6 +57,7 @@ class Crew:
                     done.append(_done(task))
                 task = self._next() if time.perf_counter() < hand_back else None
             self._loop.call_soon_threadsafe(_hand_back, done)
+            del done  # the last request, and a model that was taken out of service, are not kept until the next comes
 
     def _next(self) -> _Task | None:
         """The next task, if there is one at once."""

@@ -30,9 +30,9 @@ class FakeModel(Model[Any, Any, int, Any]):
         "killed": SystemExit(1),
     }
 
-    def __init__(self, **facts: int) -> None:
+    def __init__(self, version: int, **facts: int) -> None:
         manifest = {"files": {"model.onnx": {"bytes": 12345}}}
-        bundle = Bundle(Path("nowhere"), self.name, 7, self.contract, facts, manifest)
+        bundle = Bundle(Path("nowhere"), self.name, version, self.contract, facts, manifest)
         super().__init__(bundle, SimpleNamespace(provider="FakeProvider"))  # type: ignore[arg-type]
         self.gate = threading.Event()
         self.gate.set()
@@ -80,8 +80,8 @@ class FakeOcr(FakeModel):
     name = "ocr"
     field = "image"
 
-    def __init__(self) -> None:
-        super().__init__(max_top_k=20, max_side_px=4096)
+    def __init__(self, version: int = 7) -> None:
+        super().__init__(version, max_top_k=20, max_side_px=4096)
 
     def payload(self, item: OcrRequest) -> str | bytes:
         return item.image.decode(errors="replace") if isinstance(item.image, bytes) else item.image.tobytes()
@@ -101,8 +101,8 @@ class FakeCloze(FakeModel):
     name = "cloze"
     field = "document"
 
-    def __init__(self) -> None:
-        super().__init__(max_top_k=10, max_characters=20000, max_blanks=32, max_candidates=512)
+    def __init__(self, version: int = 7) -> None:
+        super().__init__(version, max_top_k=10, max_characters=20000, max_blanks=32, max_candidates=512)
 
     def payload(self, item: ClozeRequest) -> str:
         return item.document if isinstance(item.document, str) else " ".join(item.document)

@@ -225,8 +225,14 @@ class Batching(RuleBasedStateMachine):
             assert not [item for item in self.items if item.waits]
 
     def teardown(self) -> None:
-        if not hasattr(self, "loop"):
-            return
+        if hasattr(self, "loop"):
+            try:
+                self.end()
+            finally:
+                self.loop.close()
+
+    def end(self) -> None:
+        """Lets the engine run until nothing is left, closes, and looks at every row."""
         self.settle()
         while self.engine.job is not None:
             self.engine.run()
@@ -238,7 +244,6 @@ class Batching(RuleBasedStateMachine):
             self.check(task, items)
         assert len(self.losses) <= 1
         assert not self.batcher.rows
-        self.loop.close()
 
     def check(self, task: "asyncio.Task[list[int | Exception]]", items: list[Item]) -> None:
         """Each row's end is one that its own fate allows."""
