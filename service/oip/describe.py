@@ -1,5 +1,6 @@
 """What the protocol's metadata and configuration say of a model."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from inference import grpc_service_pb2 as oip
@@ -14,23 +15,30 @@ from service.oip.tensors import BYTES, Spec
 PLATFORM, BACKEND = "onnxruntime_onnx", "onnxruntime"
 
 
-def metadata(model: Model[Any, Any, Any, Any], adapter: Adapter[Any, Any]) -> oip.ModelMetadataResponse:
-    """A model's tensors."""
+def metadata(
+    model: Model[Any, Any, Any, Any], adapter: Adapter[Any, Any], versions: Iterable[int]
+) -> oip.ModelMetadataResponse:
+    """A model's tensors. versions: those that serve."""
 
     def tensor(spec: Spec) -> oip.ModelMetadataResponse.TensorMetadata:
         return oip.ModelMetadataResponse.TensorMetadata(name=spec.name, datatype=spec.datatype, shape=spec.shape)
 
     return oip.ModelMetadataResponse(
         name=model.name,
-        versions=[str(model.bundle.version)],
+        versions=map(str, sorted(versions)),
         platform=PLATFORM,
         inputs=map(tensor, adapter.inputs),
         outputs=map(tensor, adapter.outputs),
     )
 
 
-def configuration(model: Model[Any, Any, Any, Any], adapter: Adapter[Any, Any]) -> config.ModelConfig:
-    """A model's configuration in Triton's terms. Its parameters are the facts of the bundle."""
+def configuration(
+    model: Model[Any, Any, Any, Any], adapter: Adapter[Any, Any], num_versions: int
+) -> config.ModelConfig:
+    """A model's configuration in Triton's terms; its parameters are the facts of the bundle.
+
+    num_versions: how many versions may serve, the newest ones.
+    """
     kind = config.ModelInstanceGroup.KIND_GPU if model.session.provider == CUDA else config.ModelInstanceGroup.KIND_CPU
     inputs = [
         config.ModelInput(name=s.name, data_type=_data_type(s), dims=s.shape, optional=s.optional)
@@ -42,7 +50,7 @@ def configuration(model: Model[Any, Any, Any, Any], adapter: Adapter[Any, Any]) 
         name=model.name,
         platform=PLATFORM,
         backend=BACKEND,
-        version_policy=config.ModelVersionPolicy(latest=config.ModelVersionPolicy.Latest(num_versions=1)),
+        version_policy=config.ModelVersionPolicy(latest=config.ModelVersionPolicy.Latest(num_versions=num_versions)),
         input=inputs,
         output=outputs,
         instance_group=[config.ModelInstanceGroup(name=model.name, count=1, kind=kind)],

@@ -64,20 +64,24 @@ class InferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
 
     async def ModelMetadata(self, request: oip.ModelMetadataRequest, context: Context) -> oip.ModelMetadataResponse:
         model = self._model(request.name, request.version)
-        return describe.metadata(model, ADAPTERS[model.name])
+        return describe.metadata(model, ADAPTERS[model.name], self._served[model.name].versions)
 
     async def ModelConfig(self, request: oip.ModelConfigRequest, context: Context) -> oip.ModelConfigResponse:
         model = self._model(request.name, request.version)
-        return oip.ModelConfigResponse(config=describe.configuration(model, ADAPTERS[model.name]))
+        return oip.ModelConfigResponse(
+            config=describe.configuration(model, ADAPTERS[model.name], self._settings.versions)
+        )
 
     async def ModelStatistics(
         self, request: oip.ModelStatisticsRequest, context: Context
     ) -> oip.ModelStatisticsResponse:
         asked = [request.name] if request.name else list(self._served)
-        bundles = [self._model(name, request.version).bundle for name in asked]
-        return oip.ModelStatisticsResponse(
-            model_stats=[self._statistics.message(bundle.name, bundle.version) for bundle in bundles]
-        )
+        response = oip.ModelStatisticsResponse()
+        for name in asked:
+            served, number = self._named(name, request.version)
+            versions = [self._model(name, request.version).bundle.version] if number else served.versions
+            response.model_stats.extend(self._statistics.message(name, version) for version in versions)
+        return response
 
     async def RepositoryIndex(
         self, request: oip.RepositoryIndexRequest, context: Context

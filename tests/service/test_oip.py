@@ -1,6 +1,7 @@
 """The Open Inference Protocol: what is refused and how, and that rows go the way of all rows."""
 
 import asyncio
+import dataclasses
 import math
 import struct
 from typing import Any
@@ -9,7 +10,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from inference import grpc_service_pb2 as oip
 from tianzi.v1 import ocr_pb2
@@ -17,6 +18,7 @@ from tianzi.v1 import ocr_pb2
 from models.errors import InvalidInput
 from service.oip.adapters import ClozeAdapter, OcrAdapter
 from service.oip.tensors import DATATYPES, Spec, read, write
+from tests.fakes import FakeOcr
 from tests.service.calls import code, failure, image, nth, until
 
 INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
@@ -192,6 +194,23 @@ async def test_unknown_models_and_versions_are_not_found(serving: Any, method: s
             assert await code(ask(request)) is NOT_FOUND
 
 
+async def test_every_version_that_serves_is_told_and_can_be_asked(serving: Any, fake_ocr: Any) -> None:
+    newer = FakeOcr()
+    newer.bundle = dataclasses.replace(newer.bundle, version=8)
+    async with serving() as running:
+        running.server.served["ocr"].add(newer)
+        metadata = await running.inference.ModelMetadata(oip.ModelMetadataRequest(name="ocr"))
+        assert list(metadata.versions) == ["7", "8"]
+        answers = [await running.inference.ModelInfer(images(b"a", model_version=v)) for v in ("7", "8", "")]
+        assert [answer.model_version for answer in answers] == ["7", "8", "8"]
+        stats = await running.inference.ModelStatistics(oip.ModelStatisticsRequest(name="ocr"))
+        assert {(model.version, model.inference_count) for model in stats.model_stats} == {("7", 1), ("8", 2)}
+        stats = await running.inference.ModelStatistics(oip.ModelStatisticsRequest(name="ocr", version="7"))
+        assert [model.version for model in stats.model_stats] == ["7"]
+        index = await running.inference.RepositoryIndex(oip.RepositoryIndexRequest())
+        assert {(model.name, model.version) for model in index.models} == {("ocr", "7"), ("ocr", "8"), ("cloze", "7")}
+
+
 async def test_a_lost_engine_is_not_ready_and_its_neighbour_is(serving: Any) -> None:
     async with serving() as running:
         assert (await running.inference.ServerReady(oip.ServerReadyRequest())).ready
@@ -241,6 +260,7 @@ async def test_a_bad_row_takes_its_siblings_out_and_nobody_else(serving: Any, fa
 SPECS = (*OcrAdapter.inputs, *ClozeAdapter.inputs)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.binary(max_size=30), min_size=1, max_size=8), st.booleans())
 def test_bytes_come_back_as_they_went(items: list[bytes], as_raw: bool) -> None:
     response = oip.ModelInferResponse()
@@ -253,6 +273,7 @@ def test_bytes_come_back_as_they_went(items: list[bytes], as_raw: bool) -> None:
     assert got == ([raw(*items)] if as_raw else items)
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.sampled_from([spec.name for spec in SPECS] + ["other"]), max_size=3),
     st.data(),
