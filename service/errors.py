@@ -53,6 +53,8 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
 RETRY_MS = 100
 """What a refused caller is asked to wait: a full queue of crops has moved on by some runs in this time."""
 
+DOMAIN = "tianzi"
+"""Of the reasons in google.rpc.ErrorInfo."""
 REQUEST_ID = "x-request-id"
 _SANE_ID = re.compile(r"[!-~]{1,128}")
 
@@ -64,7 +66,10 @@ def to_status(error: Exception) -> status_pb2.Status:
     if code is grpc.StatusCode.INTERNAL:
         logger.error("internal error", exc_info=error)
         message = f"internal error; request id {request_id.get()}"
-    details: list[Message] = [error_details_pb2.RequestInfo(request_id=request_id.get())]
+    details: list[Message] = [
+        error_details_pb2.RequestInfo(request_id=request_id.get()),
+        error_details_pb2.ErrorInfo(reason=_reason(error), domain=DOMAIN),
+    ]
     if isinstance(error, InvalidInput):
         violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.problem)
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
@@ -76,6 +81,12 @@ def to_status(error: Exception) -> status_pb2.Status:
     for detail in details:
         status.details.add().Pack(detail)
     return status
+
+
+def _reason(error: Exception) -> str:
+    """INVALID_INPUT for InvalidInput; what is not in the table is not named."""
+    cls = type(error) if type(error) in CODES else InferenceError
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).upper()
 
 
 class StatusInterceptor(WrappingInterceptor):

@@ -60,19 +60,22 @@ class AsyncClient:
         self._health = calls.health_method(self._channel)
         self._server: Any = server_pb2_grpc.ServerServiceStub(self._channel)
 
-    async def recognize(self, image: ImageSource, *, top_k: int = DEFAULT_TOP_K) -> Recognition:
+    async def recognize(self, image: ImageSource, *, top_k: int = DEFAULT_TOP_K, model_version: int = 0) -> Recognition:
         """See Client. Files are read and images encoded in a thread."""
-        return await self._ask(self._ocr, await asyncio.to_thread(calls.recognize_call, image, top_k))
+        return await self._ask(self._ocr, await asyncio.to_thread(calls.recognize_call, image, top_k, model_version))
 
     def recognize_many(
         self,
         images: Iterable[ImageSource | TianziError] | AsyncIterable[ImageSource | TianziError],
         *,
         top_k: int = DEFAULT_TOP_K,
+        model_version: int = 0,
         window: int = DEFAULT_WINDOW,
     ) -> AsyncIterator[Recognition | TianziError]:
         """See Client. A plain iterable is read in the event loop, so it should not block."""
-        return self._stream(self._ocr, partial(calls.recognize_call, top_k=top_k), images, window)
+        return self._stream(
+            self._ocr, partial(calls.recognize_call, top_k=top_k, model_version=model_version), images, window
+        )
 
     async def fill(
         self,
@@ -82,18 +85,21 @@ class AsyncClient:
         marker: str = "",
         candidates: Sequence[str] = (),
         top_k: int = DEFAULT_TOP_K,
+        model_version: int = 0,
     ) -> Filling:
         """See Client."""
-        return await self._ask(self._cloze, calls.fill_call(Question(document, query, marker, candidates, top_k)))
+        question = Question(document, query, marker, candidates, top_k)
+        return await self._ask(self._cloze, calls.fill_call(question, model_version))
 
     def fill_many(
         self,
         questions: Iterable[Document | Question | TianziError] | AsyncIterable[Document | Question | TianziError],
         *,
+        model_version: int = 0,
         window: int = DEFAULT_WINDOW,
     ) -> AsyncIterator[Filling | TianziError]:
         """See Client. A plain iterable is read in the event loop, so it should not block."""
-        return self._stream(self._cloze, calls.fill_call, questions, window)
+        return self._stream(self._cloze, partial(calls.fill_call, model_version=model_version), questions, window)
 
     async def info(self) -> ServerInfo:
         """See Client."""

@@ -59,16 +59,20 @@ class Call(Generic[Result]):
     read: Callable[[Any], Result]
 
 
-def recognize_call(image: ImageSource, top_k: int) -> Call[Recognition]:
+def recognize_call(image: ImageSource, top_k: int, model_version: int = 0) -> Call[Recognition]:
     """The call for one image. Raises: InvalidInput."""
-    return Call(convert.recognize_request(image, top_k), convert.recognition)
+    request = convert.recognize_request(image, top_k)
+    request.model_version = convert.model_version(model_version)
+    return Call(request, convert.recognition)
 
 
-def fill_call(question: Document | Question) -> Call[Filling]:
+def fill_call(question: Document | Question, model_version: int = 0) -> Call[Filling]:
     """The call for one question, or for a document of which no more is said. Raises: InvalidInput."""
     if not isinstance(question, Question):
         question = Question(question)
-    return Call(convert.fill_request(question), partial(convert.filling, question=question))
+    request = convert.fill_request(question)
+    request.model_version = convert.model_version(model_version)
+    return Call(request, partial(convert.filling, question=question))
 
 
 class Endpoint(NamedTuple):

@@ -66,12 +66,20 @@ class Client:
         self._health = calls.health_method(self._channel)
         self._server = server_pb2_grpc.ServerServiceStub(self._channel)
 
-    def recognize(self, image: ImageSource, *, top_k: int = DEFAULT_TOP_K) -> Recognition:
-        """Recognises the character in an image: a path, encoded bytes, a PIL image or a uint8 array."""
-        return self._ask(self._ocr, calls.recognize_call(image, top_k))
+    def recognize(self, image: ImageSource, *, top_k: int = DEFAULT_TOP_K, model_version: int = 0) -> Recognition:
+        """Recognises the character in an image: a path, encoded bytes, a PIL image or a uint8 array.
+
+        model_version: the version that must answer, or NotFound is raised; 0 for the newest. So in all methods.
+        """
+        return self._ask(self._ocr, calls.recognize_call(image, top_k, model_version))
 
     def recognize_many(
-        self, images: Iterable[ImageSource | TianziError], *, top_k: int = DEFAULT_TOP_K, window: int = DEFAULT_WINDOW
+        self,
+        images: Iterable[ImageSource | TianziError],
+        *,
+        top_k: int = DEFAULT_TOP_K,
+        model_version: int = 0,
+        window: int = DEFAULT_WINDOW,
     ) -> Iterator[Recognition | TianziError]:
         """Recognises images as they come, one result for each, in their order.
 
@@ -80,7 +88,9 @@ class Client:
         A server that restarts is waited for, up to the timeout, and asked again for what it has not answered.
         window: images read ahead of the result that is asked for; 1 suits a live source.
         """
-        return self._stream(self._ocr, partial(calls.recognize_call, top_k=top_k), images, window)
+        return self._stream(
+            self._ocr, partial(calls.recognize_call, top_k=top_k, model_version=model_version), images, window
+        )
 
     def fill(
         self,
@@ -90,15 +100,21 @@ class Client:
         marker: str = "",
         candidates: Sequence[str] = (),
         top_k: int = DEFAULT_TOP_K,
+        model_version: int = 0,
     ) -> Filling:
         """Fills the blanks of a text or of tokens; Question explains the arguments."""
-        return self._ask(self._cloze, calls.fill_call(Question(document, query, marker, candidates, top_k)))
+        question = Question(document, query, marker, candidates, top_k)
+        return self._ask(self._cloze, calls.fill_call(question, model_version))
 
     def fill_many(
-        self, questions: Iterable[Document | Question | TianziError], *, window: int = DEFAULT_WINDOW
+        self,
+        questions: Iterable[Document | Question | TianziError],
+        *,
+        model_version: int = 0,
+        window: int = DEFAULT_WINDOW,
     ) -> Iterator[Filling | TianziError]:
         """Fills the blanks of documents or questions as they come, with results as recognize_many gives them."""
-        return self._stream(self._cloze, calls.fill_call, questions, window)
+        return self._stream(self._cloze, partial(calls.fill_call, model_version=model_version), questions, window)
 
     def info(self) -> ServerInfo:
         """The server's version, models and limits."""

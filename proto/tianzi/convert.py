@@ -161,7 +161,16 @@ def _words(field: str, values: Any) -> list[str]:
     return [_text(field, value) for value in values]
 
 
+def model_version(value: int) -> int:
+    """Raises InvalidInput unless it can be a version's number, or 0 for the newest."""
+    return _whole("model_version", value, 0)
+
+
 def _top_k(value: int) -> int:
-    if not isinstance(value, int) or not 1 <= value <= UINT32_MAX:
-        raise InvalidInput(f"top_k: {value}, must be a whole number from 1", field="top_k")
+    return _whole("top_k", value, 1)
+
+
+def _whole(field: str, value: int, least: int) -> int:
+    if not isinstance(value, int) or not least <= value <= UINT32_MAX:
+        raise InvalidInput(f"{field}: {value}, must be a whole number from {least}", field=field)
     return value

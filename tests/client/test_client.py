@@ -175,3 +175,31 @@ def test_question_holds_what_fill_takes(client: Client) -> None:
     (filling,) = client.fill_many([Question("_____好", candidates=("猫",), marker="@", top_k=4)])
     assert isinstance(filling, tianzi.Filling)
     assert filling == client.fill("_____好", candidates=("猫",), marker="@", top_k=4)
+
+
+@pytest.mark.parametrize("many", [False, True])
+async def test_a_version_may_be_named(serving: Any, many: bool) -> None:
+    async def ask(client: AsyncClient, version: int) -> list[Any]:
+        if not many:
+            recognition = await client.recognize(b"abc", model_version=version)
+            return [recognition, await client.fill("____好", model_version=version)]
+        recognitions = [result async for result in client.recognize_many([b"abc"], model_version=version)]
+        return recognitions + [result async for result in client.fill_many(["____好"], model_version=version)]
+
+    async with serving() as running, AsyncClient(f"127.0.0.1:{running.port}") as client:
+        for version in (0, 7):
+            assert [result.model_version for result in await ask(client, version)] == [7, 7]
+        with pytest.raises(tianzi.NotFound, match="model_version: ocr 8 is not serving, only 7"):
+            await ask(client, 8)
+        with pytest.raises(tianzi.InvalidInput, match="model_version: -1, must be a whole number from 0"):
+            await client.recognize(b"abc", model_version=-1)
+
+
+def test_a_version_may_be_named_in_ordinary_code(client: Client) -> None:
+    assert client.recognize(b"abc", model_version=7).model_version == 7
+    assert client.fill("____好", model_version=7).model_version == 7
+    with pytest.raises(tianzi.NotFound):
+        client.fill("____好", model_version=8)
+    for results in (client.recognize_many([b"abc"], model_version=8), client.fill_many(["____好"], model_version=8)):
+        with pytest.raises(tianzi.NotFound, match="is not serving, only 7"):
+            list(results)

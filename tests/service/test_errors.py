@@ -1,15 +1,22 @@
 """The table from domain errors to gRPC codes, and what a caller is told."""
 
+import importlib
 import logging
+import pkgutil
 from typing import Any
 
 import grpc
 import pytest
 from google.rpc import error_details_pb2
+from inference import grpc_service_pb2 as oip
+from tianzi.v1 import ocr_pb2
 
+import models
+import service
 from models import errors
 from service.errors import CODES, RETRY_MS, to_status
 from service.logs import request_id
+from tests.service.calls import failure, image
 
 START_ONLY = {errors.BundleError}
 """Ends the start, so that no call ever meets it."""
@@ -21,7 +28,8 @@ def subclasses(cls: type[Exception]) -> set[type[Exception]]:
 
 def details(error: Exception) -> dict[str, Any]:
     """The details of an error's status, by the name of their type."""
-    known = (error_details_pb2.BadRequest, error_details_pb2.RetryInfo, error_details_pb2.RequestInfo)
+    rpc = error_details_pb2
+    known = (rpc.BadRequest, rpc.RetryInfo, rpc.RequestInfo, rpc.ErrorInfo)
     found = {}
     for packed in to_status(error).details:
         for kind in known:
@@ -31,7 +39,11 @@ def details(error: Exception) -> dict[str, Any]:
 
 
 def test_every_domain_error_has_a_code() -> None:
-    ours = {cls for cls in subclasses(errors.TianziError) if cls.__module__ in (errors.__name__, "service.errors")}
+    for package in (models, service):
+        for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+    ours = {cls for cls in subclasses(errors.TianziError) if cls.__module__.startswith(("models.", "service."))}
     assert ours == set(CODES) | START_ONLY
     assert not START_ONLY & set(CODES)
 
@@ -61,3 +73,60 @@ def test_a_fault_of_ours_is_told_by_request_id_only(error: Exception, caplog: py
     assert b"secret" not in status.SerializeToString()
     assert "secret" in caplog.text
     request_id.reset(token)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (errors.InvalidInput("image", "empty"), "INVALID_INPUT"),
+        (errors.DeadlineExceeded("late"), "DEADLINE_EXCEEDED"),
+        (errors.InferenceError("secret"), "INFERENCE_ERROR"),
+        (ZeroDivisionError("secret"), "INFERENCE_ERROR"),
+    ],
+)
+def test_programs_can_read_the_reason(error: Exception, reason: str) -> None:
+    info = details(error)["ErrorInfo"]
+    assert (info.reason, info.domain) == (reason, "tianzi")
+
+
+SECRET = "the secret of the house"
+
+
+class Odd(Exception):
+    """An exception that nobody knows."""
+
+
+@pytest.mark.parametrize("step", ["preprocess", "cost", "run", "postprocess"])
+@pytest.mark.parametrize("method", ["unary", "batch", "stream", "inference", "inference stream"])
+async def test_what_goes_wrong_inside_is_never_told(
+    serving: Any, fake_ocr: Any, monkeypatch: pytest.MonkeyPatch, step: str, method: str
+) -> None:
+    def fail(*_: Any) -> None:
+        raise Odd(SECRET)
+
+    monkeypatch.setattr(fake_ocr, step, fail)
+    tensor = oip.ModelInferRequest.InferInputTensor(name="image", datatype="BYTES", shape=[1])
+    tensor.contents.bytes_contents.append(b"a")
+    infer = oip.ModelInferRequest(model_name="ocr", inputs=[tensor])
+    async with serving() as running:
+        if method in ("unary", "inference"):
+            call = running.ocr.Recognize(image(b"a")) if method == "unary" else running.inference.ModelInfer(infer)
+            error = await failure(call)
+            assert error.code() is grpc.StatusCode.INTERNAL
+            told = f"{error.details()} {error.trailing_metadata()}"
+        elif method == "batch":
+            told = str(await running.ocr.BatchRecognize(ocr_pb2.BatchRecognizeRequest(requests=[image(b"a")] * 2)))
+        elif method == "stream":
+            told = str(
+                [
+                    r
+                    async for r in running.ocr.StreamRecognize(
+                        iter([ocr_pb2.StreamRecognizeRequest(request=image(b"a"))])
+                    )
+                ]
+            )
+        else:
+            told = str([r async for r in running.inference.ModelStreamInfer(iter([infer]))])
+    assert "internal error; request id" in told
+    assert SECRET not in told
+    assert "Odd" not in told
