@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -80,3 +81,29 @@ def test_load_reports_aims_and_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert text.count("## Load") == 1
     assert "the command again" in text
     assert report.PLOT.stat().st_size > 10_000
+
+
+def test_soak_tells_growth_from_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    soak = importlib.import_module("soak")
+    noise = random.Random(0)
+
+    def samples(mib_h: float) -> list[Any]:
+        rises = (mib_h * second / 3600 + noise.gauss(200, 3) for second in range(1800))
+        warm = (80 if second > 100 else 0 for second in range(1800))  # the step at the beginning does not count
+        return [soak.Sample(s, int(soak.MIB * (r + w))) for s, (r, w) in enumerate(zip(rises, warm, strict=True))]
+
+    flat, growing = soak.slope(samples(0)), soak.slope(samples(20))
+    assert flat.flat
+    assert abs(flat.mib_h) < 3
+    assert not growing.flat
+    assert growing.mib_h == pytest.approx(20, abs=3)
+    assert growing.half_width < 3
+
+
+def test_soak_runs_and_nothing_fails() -> None:
+    command = [sys.executable, "benchmarks/soak.py", "--minutes", "0.05", "--callers", "3"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)
+    assert "'OK': " in done.stdout, done.stderr
+    assert "MiB an hour" in done.stdout
+    assert "failed" not in done.stderr  # three seconds may well look like growth
