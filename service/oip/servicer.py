@@ -145,12 +145,22 @@ class InferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
             # In a thread: typed pixels are numbers by the million.
             requests = await self._threads.of(kind).run(rows)
             answered = await _answer_all(pipeline, requests, adapter, request.ByteSize(), deadline_s(context), kind)
-        version = str(answered[0].version)
-        response = oip.ModelInferResponse(model_name=request.model_name, model_version=version, id=request.id)
-        arrays = adapter.arrays([row.answer for row in answered])
-        for spec in specs:
-            write(response, spec, arrays[spec.name], raw=bool(request.raw_input_contents))
-        return response
+        if len(answered) == 1:
+            return _response(request, answered, adapter, specs)
+        # In a thread, too: 256 texts of 64 blanks with 50 candidates each take most of a second.
+        return await self._threads.of(kind).run(lambda: _response(request, answered, adapter, specs))
+
+
+def _response(
+    request: oip.ModelInferRequest, answered: Sequence[Answered[Any]], adapter: Adapter[Any, Any], specs: Sequence[Spec]
+) -> oip.ModelInferResponse:
+    """The answer with the outputs that were asked for, in the form of contents that the request has."""
+    version = str(answered[0].version)
+    response = oip.ModelInferResponse(model_name=request.model_name, model_version=version, id=request.id)
+    arrays = adapter.arrays([row.answer for row in answered])
+    for spec in specs:
+        write(response, spec, arrays[spec.name], raw=bool(request.raw_input_contents))
+    return response
 
 
 async def _answer_all(

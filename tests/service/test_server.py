@@ -28,6 +28,7 @@ from tests.service.calls import code, image, nth, until
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 OCR, CLOZE, INFO = "tianzi.v1.OcrService", "tianzi.v1.ClozeService", "tianzi.v1.ServerService"
+OTHERS = {"inference.GRPCInferenceService", "grpc.health.v1.Health"}
 ROOT = Path(__file__).resolve().parents[2]
 UNAVAILABLE = grpc.StatusCode.UNAVAILABLE
 
@@ -52,7 +53,7 @@ async def test_reflection_lists_the_services_unless_it_is_off(serving: Any, on: 
 
     async with serving(reflection=on) as running:
         if on:
-            assert await asyncio.to_thread(services, running.port) >= {OCR, CLOZE, INFO, "grpc.health.v1.Health"}
+            assert await asyncio.to_thread(services, running.port) >= {OCR, CLOZE, INFO, *OTHERS}
         else:
             with pytest.raises(grpc.RpcError):
                 await asyncio.to_thread(services, running.port)
