@@ -2,6 +2,8 @@
 
 # ruff: noqa: N802 gRPC names the methods
 
+import asyncio
+import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Generic, TypedDict, TypeVar
@@ -25,6 +27,10 @@ from service.streams import answer_stream
 Message = TypeVar("Message")
 Reply = TypeVar("Reply")
 Context = grpc.aio.ServicerContext[Any, Any]
+
+
+TURN_S = 0.005
+"""How long a batch's answers are written before others have their turn: 256 texts of 64 blanks take 4 s."""
 
 
 class Result(TypedDict, Generic[Reply], total=False):
@@ -76,8 +82,12 @@ class _ModelServicer(ABC, Generic[Message, Reply]):
                     )
             except ModelNotFound as error:
                 outcomes = [error] * len(places)
+            turn_ends_s = time.perf_counter() + TURN_S
             for place, outcome in zip(places, outcomes, strict=True):
                 results[place] = self._result(outcome)
+                if time.perf_counter() > turn_ends_s:
+                    await asyncio.sleep(0)
+                    turn_ends_s = time.perf_counter() + TURN_S
         return results
 
     def _result(self, outcome: Answered[Any] | Exception) -> Result[Reply]:

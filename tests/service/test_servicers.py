@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -292,3 +293,26 @@ async def test_the_rich_status_is_what_grpc_status_reads(serving: Any) -> None:
         await failure(call)
         status = await rpc_status.aio.from_call(call)
     assert status.message == str(InvalidInput("image", "empty"))
+
+
+async def test_writing_a_long_batch_lets_others_have_their_turn(serving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns, seen = 0, list[int]()
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    def slow(*_: Any) -> cloze_pb2.FillResponse:
+        time.sleep(0.01)
+        seen.append(turns)
+        return cloze_pb2.FillResponse()
+
+    monkeypatch.setattr("service.codec.cloze_response", slow)
+    async with serving() as running:
+        batch = cloze_pb2.BatchFillRequest(requests=[cloze_pb2.FillRequest(text="a")] * 20)
+        other = asyncio.create_task(others())
+        await running.cloze.BatchFill(batch)
+        other.cancel()
+    assert len(set(seen)) == 20, "others ran between any two answers"
