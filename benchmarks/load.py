@@ -53,13 +53,14 @@ class Load:
                     await self._measure(server, shape, "closed", callers, closed(each, callers, self._seconds))
                 load = streamed(streams, calls.messages(self._images), calls.answered, callers, self._seconds)
                 await self._measure(server, "stream", "closed", callers, load)
-            rate = OPEN_SHARE * max(row.rate for row in self.rows if row.shape == "unary")
+            own = [row.rate for row in self.rows if (row.server, row.shape) == (server.name, "unary")]
+            rate = OPEN_SHARE * max(own)
             await self._measure(server, "unary", "open", 0, opened(sends["unary"], rate, self._seconds))
 
     async def open_inference(self, server: Server) -> None:
         """The Open Inference Protocol in a closed loop: what MLServer and our server both speak."""
         async with asyncio.timeout(calls.READY_S):
-            await calls.wait_ready(server.address)
+            await calls.wait_ready(server.addresses[0])
         async with _connected(server) as channels:
             shapes = {"OIP unary": calls.infer(1), "OIP batch": calls.infer(calls.BATCH)}
             sends = {shape: [make(channel, self._images) for channel in channels] for shape, make in shapes.items()}
@@ -96,7 +97,7 @@ class Load:
 
 @asynccontextmanager
 async def _connected(server: Server) -> AsyncIterator[list[grpc.aio.Channel]]:
-    channels = calls.channels(server.address, CONNECTIONS)
+    channels = calls.channels(server.addresses, CONNECTIONS)
     try:
         yield channels
     finally:
@@ -120,6 +121,9 @@ def measure(args: argparse.Namespace) -> Results:
         start_s = server.start_s
         run(load.tianzi(server))
         run(load.open_inference(server))
+    if args.processes > 1:
+        with targets.tianzi_fleet(args.processes) as server:
+            run(load.tianzi(server))
     with targets.null_server() as server:
         overhead_us = run(load.overhead_us(server))
     if args.mlserver:
@@ -143,6 +147,7 @@ def main() -> None:
     parser.add_argument("--callers", nargs="+", type=int, default=[1, 8, 64, 256], metavar="N")
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8, 16, 32, 64], metavar="N", help="of bare runs")
     parser.add_argument("--seconds", type=float, default=4.0, help="for each line of the table")
+    parser.add_argument("--processes", type=int, default=2, metavar="N", help="of ours, to compare with one; 1: not")
     parser.add_argument("--no-mlserver", dest="mlserver", action="store_false", help="leave MLServer out")
     parser.add_argument("--write", action="store_true", help="write benchmarks/load.png and the part of results.md")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")

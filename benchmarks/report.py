@@ -94,6 +94,17 @@ def aims(results: Results) -> str:
         share = ours.p99_ms / theirs.p99_ms
         measured = f"{ours.p99_ms:.1f} and {theirs.p99_ms:.1f} ms = {share:.2f}"
         add("64 callers: p99 ≤ 1/3 of MLServer's", measured, share <= 1 / 3)
+    fleets = sorted({row.server for row in results.rows if row.server.endswith(" processes")})
+    for fleet in fleets:
+        for shape in ("unary", "batch", "stream"):
+            one, more = results.best("tianzi", shape), results.best(fleet, shape)
+            if one and more:
+                gain = more.rate / one.rate
+                add(
+                    f"{fleet}, {shape}: ≥ 1.2 × one",
+                    f"{more.rate:.0f} and {one.rate:.0f} images/s = {gain:.2f} ×",
+                    gain >= 1.2,
+                )
     add("from the process's start until it listens: ≤ 3 s", f"{results.start_s:.1f} s", results.start_s <= 3)
     return "\n".join(lines)
 

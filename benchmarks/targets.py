@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -31,23 +31,23 @@ RETRY_FAST = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_ba
 
 @dataclass
 class Server:
-    """A server under load. start_s: from its process's start until it listened."""
+    """A server under load, or several that share it. start_s: from a process's start until it listened."""
 
     name: str
-    address: str
-    process: psutil.Process
+    addresses: Sequence[str]
+    processes: Sequence[psutil.Process]
     start_s: float
 
     def cpu_s(self) -> float:
         """Processor seconds that the server and its children have used."""
-        return sum(sum(process.cpu_times()[:2]) for process in self._processes())
+        return sum(sum(process.cpu_times()[:2]) for process in self._all())
 
     def rss_bytes(self) -> int:
         """Memory of the server and its children."""
-        return sum(process.memory_info().rss for process in self._processes())
+        return sum(process.memory_info().rss for process in self._all())
 
-    def _processes(self) -> list[psutil.Process]:
-        return [self.process, *self.process.children(recursive=True)]
+    def _all(self) -> list[psutil.Process]:
+        return [one for process in self.processes for one in (process, *process.children(recursive=True))]
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def running(name: str, command: Sequence[str | Path], port: int) -> Iterator[Ser
                 grpc.channel_ready_future(channel).result(START_S)
             except grpc.FutureTimeoutError:
                 raise RuntimeError(f"{name} does not listen on {address}") from None
-        yield Server(name, address, psutil.Process(process.pid), time.perf_counter() - began)
+        yield Server(name, [address], [psutil.Process(process.pid)], time.perf_counter() - began)
     finally:
         process.terminate()
         try:
@@ -89,6 +89,17 @@ def tianzi_server(*options: str) -> Any:
     port = free_port()
     command = [sys.executable, "-m", "service", "serve", "--port", str(port), "--log-level", "warning", *options]
     return running("tianzi", command, port)
+
+
+@contextmanager
+def tianzi_fleet(count: int) -> Iterator[Server]:
+    """Our server in several processes, each with its share of the cores: what more of them would gain."""
+    threads = str(max(1, len(os.sched_getaffinity(0)) // count))
+    with ExitStack() as started:
+        servers = [started.enter_context(tianzi_server("--threads", threads)) for _ in range(count)]
+        addresses = [address for server in servers for address in server.addresses]
+        processes = [process for server in servers for process in server.processes]
+        yield Server(f"tianzi in {count} processes", addresses, processes, max(server.start_s for server in servers))
 
 
 def null_server() -> Any:

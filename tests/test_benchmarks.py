@@ -38,7 +38,8 @@ def test_table_has_a_line_for_each_row() -> None:
 
 def test_load_measures_every_kind_of_call(tmp_path: Path) -> None:
     figures = tmp_path / "load.json"
-    options = ["--seconds", "0.2", "--callers", "2", "--batches", "2", "--no-mlserver", "--json", str(figures)]
+    options = ["--seconds", "0.2", "--callers", "2", "--batches", "2", "--no-mlserver", "--processes", "1"]
+    options += ["--json", str(figures)]
     subprocess.run([sys.executable, "benchmarks/load.py", *options], cwd=ROOT, check=True, timeout=110)
     result = json.loads(figures.read_text(encoding="utf-8"))
     lines = [(row["server"], row["shape"], row["loop"], row["callers"]) for row in result["rows"]]
@@ -62,6 +63,7 @@ def test_load_reports_aims_and_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return report.Row(server, shape, "closed", callers, rate, 10.0, p99_ms, 1.0, 0)
 
     rows = [row("tianzi", "unary", 1, 100, 20), row("tianzi", "unary", 64, 900, 29), row("tianzi", "batch", 8, 950, 99)]
+    rows += [row("tianzi in 2 processes", "unary", 64, 1000, 29)]
     rows += [row("MLServer, 0 workers", "OIP unary", 64, 200, 99), row("tianzi without model", "unary", 8, 5000, 2)]
     bare = targets.Bare(1000, 32, "2 sessions")
     results = report.Results({"commit": "abc"}, rows, bare, bare, {8: 301.0}, 2.5)
@@ -71,6 +73,7 @@ def test_load_reports_aims_and_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert judged["8 callers: ≤ 300 µs of CPU a call beyond decoding and network"] == "missed"
     assert judged["unary: ≥ 3 × MLServer's throughput"] == "met"
     assert judged["64 callers: p99 ≤ 3 × p50"] == "met"
+    assert judged["tianzi in 2 processes, unary: ≥ 1.2 × one"] == "missed"
     monkeypatch.setattr(report, "PLOT", tmp_path / "load.png")
     monkeypatch.setattr(report, "RESULTS", tmp_path / "results.md")
     report.RESULTS.write_text("# Results\n")
