@@ -49,11 +49,13 @@ class Batcher(Generic[Item, Output]):
         self._name = name
         self._on_lost = on_lost
         self._engine = engine or EngineThread(name)
-        self._waiting: RowQueue[Item, Output] = RowQueue(max_rows, max_rows if max_cost is None else max_cost)
+        self._max_cost = max_rows if max_cost is None else max_cost
+        self._waiting: RowQueue[Item, Output] = RowQueue(max_rows, self._max_cost)
         self._running: list[Row[Item, Output]] = []
         self._ending: asyncio.Future[list[Output | Exception]] | None = None
         self._began_s = 0.0
         self._unit_s = 0.0
+        self._row_cost = 0.0
         self._closed = ""
 
     @property
@@ -61,16 +63,20 @@ class Batcher(Generic[Item, Output]):
         """How many rows wait or run."""
         return len(self._waiting) + len(self._running)
 
-    def expected_s(self, urgent: bool) -> float:
-        """About how long a row would wait for its turn if it came now, in seconds; rather too low than too high."""
-        ahead = self._waiting.urgent_cost
+    def expected_s(self, urgent: bool, unseen_rows: int = 0) -> float:
+        """About when a row would have its answer if it came now, in seconds; 0 while nothing is known or ahead of it.
+
+        unseen_rows: how many more rows are on their way here.
+        """
+        ahead = self._waiting.urgent_cost + round(unseen_rows * self._row_cost)
         bulk = self._waiting.bulk_cost
         ahead += min(bulk, ahead // (BULK_SHARE - 1)) if urgent else bulk
         running_s = 0.0
         if self._running:
             ran_s = asyncio.get_running_loop().time() - self._began_s
             running_s = max(0.0, self._unit_s * cost_of(self._running) - ran_s)
-        return running_s + self._unit_s * ahead
+        # Its own run will be as large as what waits allows.
+        return running_s + self._unit_s * (ahead + min(ahead, self._max_cost))
 
     async def submit(
         self, item: Item, *, cost: int = 1, urgent: bool = True, deadline_s: float | None = None
@@ -82,7 +88,7 @@ class Batcher(Generic[Item, Output]):
 
         Raises:
             ModelNotReady: the batcher was closed or its engine lost, before this call or during it.
-            DeadlineExceeded: the deadline passed in the queue.
+            DeadlineExceeded: the deadline passed in the queue, or would have during the run.
             InferenceError: run failed on this very item.
         """
         (outcome,) = await self.submit_many([(item, cost)], urgent=urgent, deadline_s=deadline_s)
@@ -126,7 +132,7 @@ class Batcher(Generic[Item, Output]):
         if self._ending is not None or self._closed:
             return
         loop = asyncio.get_running_loop()
-        self._running = self._waiting.take(loop.time())
+        self._running = self._waiting.take(loop.time(), self._unit_s)
         if not self._running:
             return
         self._began_s = loop.time()
@@ -148,11 +154,13 @@ class Batcher(Generic[Item, Output]):
         self._dispatch()
 
     def _learn(self) -> None:
-        """Keeps the moving average of what a unit of cost takes.
+        """Keeps the moving averages of what a row costs and what a unit of cost takes.
 
-        Of full runs only, which left others waiting: a lone row costs more than its share of a batch. But whatever
-        is faster than believed counts, lest a slow hour have callers refused for ever.
+        The latter of full runs only, which left others waiting: a lone row costs more than its share of a batch. But
+        whatever is faster than believed counts, lest a slow hour have callers refused for ever.
         """
+        cost = cost_of(self._running) / len(self._running)
+        self._row_cost += RECENT * (cost - self._row_cost) if self._row_cost else cost
         unit_s = (asyncio.get_running_loop().time() - self._began_s) / max(1, cost_of(self._running))
         if len(self._waiting) or unit_s < self._unit_s:
             self._unit_s += RECENT * (unit_s - self._unit_s) if self._unit_s else unit_s

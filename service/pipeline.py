@@ -211,14 +211,15 @@ class Pipeline(Generic[Request, Answer]):
         return [self._result(*next(ran)) if isinstance(job, Job) else self._result(None, job) for job in prepared]
 
     def _require_time(self, rows: int, kind: Kind, deadline_s: float | None) -> None:
-        """Raises DeadlineExceeded where the turn would come too late: to refuse at once leaves time to ask another."""
+        """Raises DeadlineExceeded where the answer would be late: refused at once, a caller has time to ask another."""
         if deadline_s is None or kind is Kind.STREAM:
             return
         left_s = deadline_s - asyncio.get_running_loop().time()
-        wait_s = self._batcher.expected_s(urgent=kind is Kind.UNARY)
+        unseen = max(0, self._admission.rows - self._batcher.rows)  # rows that are being preprocessed
+        wait_s = self._batcher.expected_s(kind is Kind.UNARY, unseen)
         if wait_s >= left_s:
             self._drop(rows, "hopeless")
-            times = f"about {wait_s:.3f} s until its turn, the deadline is in {left_s:.3f} s"
+            times = f"about {wait_s:.3f} s until its answer, the deadline is in {left_s:.3f} s"
             raise DeadlineExceeded(f"model {self.model.name}: {times}")
 
     def _prepared_or_error(self, message: Message, read: Callable[[Message], Request]) -> Job | Exception:

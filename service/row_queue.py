@@ -45,6 +45,10 @@ class Row(Generic[Item, Output]):
     call: Call[Item, Output]
     outcome: Output | Exception | None = None
 
+    def in_time(self, due_s: float) -> bool:
+        """Whether an answer at this time would be in time."""
+        return self.call.deadline_s is None or due_s < self.call.deadline_s
+
     def end(self, outcome: Output | Exception) -> None:
         """Gives the row its outcome, once; the last of a call's rows wakes the caller."""
         if self.outcome is None and not self.call.ended:
@@ -85,30 +89,47 @@ class RowQueue(Generic[Item, Output]):
             del lane[row]
             self._count(row, -row.cost)
 
-    def take(self, now_s: float) -> list[Row[Item, Output]]:
-        """Takes the rows of the next run out; empty when nobody waits. Rows whose deadline has passed end here."""
+    def take(self, now_s: float, unit_s: float = 0.0) -> list[Row[Item, Output]]:
+        """Takes the rows of the next run out; empty when nobody waits.
+
+        Rows end here whose deadline has passed, or will before such a run ends when a unit of cost takes unit_s.
+        """
         run = _Run[Item, Output](self._max_rows, self._max_cost)
+        # A run takes as long as what waits allows it to grow, up to a full one.
+        due_s = now_s + unit_s * min(self._max_cost, self.urgent_cost + self.bulk_cost)
+        late: list[Row[Item, Output]] = []
         kept = self._max_rows // BULK_SHARE if self._bulk else 0
         if self._bulk and self._passed_over >= BULK_SHARE - 1:
-            self._fill(run, self._bulk, 1, now_s)
+            self._fill(run, self._bulk, 1, due_s, late)
             kept = max(0, kept - 1)
-        self._fill(run, self._urgent, self._max_rows - kept, now_s)
-        self._fill(run, self._bulk, self._max_rows, now_s)
-        self._fill(run, self._urgent, self._max_rows, now_s)
+        self._fill(run, self._urgent, self._max_rows - kept, due_s, late)
+        self._fill(run, self._bulk, self._max_rows, due_s, late)
+        self._fill(run, self._urgent, self._max_rows, due_s, late)
+        if not run.rows and late and late[-1].in_time(now_s):
+            run.add(late.pop())  # that runs take so long may have been true once only
+        for row in late:
+            row.end(DeadlineExceeded("the deadline would pass, or has passed, before the answer"))
         has_bulk = any(not row.call.urgent for row in run.rows)
         self._passed_over = 0 if has_bulk or not self._bulk else self._passed_over + 1
         return run.rows
 
-    def _fill(self, run: "_Run[Item, Output]", lane: dict[Row[Item, Output], None], rows: int, now_s: float) -> None:
-        """Moves rows of a lane into the run, up to so many rows in all."""
+    def _fill(
+        self,
+        run: "_Run[Item, Output]",
+        lane: dict[Row[Item, Output], None],
+        rows: int,
+        due_s: float,
+        late: list[Row[Item, Output]],
+    ) -> None:
+        """Moves rows of a lane into the run, up to so many rows in all; into late those that would not be in time."""
         for row in list(lane):
             if len(run.rows) >= rows:
                 return
             if row.call.ended:  # the caller left in this turn of the loop
                 self.discard(row)
-            elif row.call.deadline_s is not None and row.call.deadline_s <= now_s:
+            elif not row.in_time(due_s):
                 self.discard(row)
-                row.end(DeadlineExceeded("the deadline passed in the queue"))
+                late.append(row)
             elif run.admits(row):
                 self.discard(row)
                 run.add(row)

@@ -54,6 +54,15 @@ def test_load_measures_every_kind_of_call(tmp_path: Path) -> None:
     assert set(result["overhead_us"]) == {"2"}
 
 
+def test_overload_tells_goodput_and_refusals() -> None:
+    options = ["--seconds", "0.5", "--factor", "4", "--json"]
+    command = [sys.executable, "benchmarks/overload.py", *options]
+    result = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True, timeout=110).stdout)
+    assert result["peak"] > 0
+    assert result["offered"] == 4 * result["peak"]
+    assert {"goodput", "share_of_peak", "refused_p99_ms", "refused_late", "timed_out"} <= result.keys()
+
+
 def test_load_reports_aims_and_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     report = importlib.import_module("report")

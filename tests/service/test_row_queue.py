@@ -66,6 +66,17 @@ async def test_a_row_whose_deadline_has_passed_ends_and_is_not_taken() -> None:
     assert not len(rows)
 
 
+async def test_rows_that_would_be_late_are_not_run_unless_nothing_else_is_there() -> None:
+    rows: RowQueue[str, str] = RowQueue(max_rows=8, max_cost=8)
+    filled(rows, *"abcd", urgent=True, deadline_s=4.5)
+    filled(rows, "e", urgent=True, deadline_s=9.0)
+    assert [row.item for row in rows.take(0.0, unit_s=1.0)] == ["e"], "a run of five takes 5 s"
+    filled(rows, *"fg", urgent=True, deadline_s=4.5)
+    assert [row.item for row in rows.take(0.0, unit_s=100.0)] == ["g"], "100 s may have been true once only"
+    filled(rows, *"hi", urgent=True, deadline_s=4.5)
+    assert not rows.take(5.0, unit_s=100.0)
+
+
 # --- expectations -----------------------------------------------------------------------------------
 
 
@@ -89,6 +100,7 @@ async def test_the_expected_wait_grows_with_what_is_ahead_and_falls_with_faster_
     # A unit takes 25 ms or more: 6 single rows wait, and 20 others.
     assert single >= 0.15
     assert bulk >= single + 0.3
+    assert batcher.expected_s(urgent=True, unseen_rows=100) >= single + 2
     pace_s[0] = 0.0
     gate.set()
     await asyncio.gather(*waiting)

@@ -1,0 +1,113 @@
+"""Overload: ten times the calls that a server can answer. How many it answers still, and how soon it refuses the rest.
+
+Fill calls with a long document, for which the network is what is scarce; every call has a deadline.
+"""
+
+import argparse
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+
+import grpc
+import targets
+import uvloop
+from driver import closed, opened
+from tianzi.v1 import cloze_pb2
+
+FILL = "/tianzi.v1.ClozeService/Fill"
+SENTENCE = "小狗在河边跑来跑去，看见一只小猫在钓鱼。"
+DOCUMENT = 20 * SENTENCE + "____很高兴。"
+REFUSED = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
+SOON_S = 0.05
+AIM = 0.9
+
+
+@dataclass
+class Refusals:
+    """Calls that were refused at once, after so many seconds; and those that ended otherwise without an answer."""
+
+    seconds: list[float] = field(default_factory=list)
+    timed_out: int = 0
+    other: dict[str, int] = field(default_factory=dict)
+
+    def late(self) -> int:
+        """How many took longer than they may."""
+        return sum(seconds > SOON_S for seconds in self.seconds)
+
+
+class Caller:
+    """Fill on one connection. Answers are counted by the driver, refusals here."""
+
+    def __init__(self, channel: grpc.aio.Channel, timeout_s: float, refusals: Refusals) -> None:
+        self._fill = channel.unary_unary(FILL)
+        self._request = cloze_pb2.FillRequest(text=DOCUMENT).SerializeToString()
+        self._timeout_s = timeout_s
+        self._refusals = refusals
+
+    async def __call__(self, number: int) -> int:
+        began = time.perf_counter()
+        try:
+            await self._fill(self._request, timeout=self._timeout_s)
+            return 1
+        except grpc.aio.AioRpcError as error:
+            waited_s = time.perf_counter() - began
+            if error.code() not in REFUSED:
+                name = error.code().name
+                self._refusals.other[name] = self._refusals.other.get(name, 0) + 1
+            elif waited_s >= self._timeout_s:
+                self._refusals.timed_out += 1
+            else:
+                self._refusals.seconds.append(waited_s)
+            return 0
+
+
+async def measure(address: str, seconds: float, factor: float, timeout_s: float) -> dict[str, float]:
+    """Peak goodput of 64 callers, then goodput and refusals at `factor` times that rate."""
+    refusals = Refusals()
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    channels = [grpc.aio.insecure_channel(address, options) for _ in range(8)]
+    peak = await closed([Caller(channel, 60, Refusals()) for channel in channels], 64, seconds)
+    over = await opened([Caller(channel, timeout_s, refusals) for channel in channels], factor * peak.rate, seconds)
+    await asyncio.gather(*(channel.close() for channel in channels))
+    # The last answers come after the last arrival: goodput is what was answered in the time of the arrivals.
+    waits = sorted(refusals.seconds) or [0.0]
+    return {
+        "peak": peak.rate,
+        "offered": factor * peak.rate,
+        "goodput": over.items / over.seconds,
+        "share_of_peak": over.items / over.seconds / peak.rate if peak.rate else 0.0,
+        "refused": len(refusals.seconds),
+        "refused_late": refusals.late(),
+        "refused_p50_ms": 1000 * waits[len(waits) // 2],
+        "refused_p99_ms": 1000 * waits[int(0.99 * (len(waits) - 1))],
+        "refused_max_ms": 1000 * waits[-1],
+        "timed_out": refusals.timed_out,
+        "other": sum(refusals.other.values()),
+    }
+
+
+def main() -> None:
+    """Prints goodput and the time to a refusal."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=10.0, help="for the peak, and for the overload")
+    parser.add_argument("--factor", type=float, default=10.0, help="of the peak are offered")
+    parser.add_argument("--timeout", type=float, default=1.0, help="deadline of a call under overload, in seconds")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    args = parser.parse_args()
+    with targets.tianzi_server() as server:
+        result = uvloop.run(measure(server.address, args.seconds, args.factor, args.timeout))
+    if args.json:
+        print(json.dumps(result, indent=2))
+        return
+    good, late = result["share_of_peak"], result["refused_late"] / max(1, result["refused"])
+    print(f"peak {result['peak']:.0f} answers/s; offered {result['offered']:.0f} calls/s")
+    verdict = "met" if good >= AIM else "missed"
+    print(f"goodput {result['goodput']:.0f} answers/s, {good:.0%} of the peak (aim {AIM:.0%}: {verdict})")
+    times = ", ".join(f"{name} {result[f'refused_{name}_ms']:.1f} ms" for name in ("p50", "p99", "max"))
+    print(f"refused {result['refused']:.0f}: {times}; {late:.2%} after more than {1000 * SOON_S:.0f} ms")
+    print(f"timed out {result['timed_out']:.0f}, ended otherwise {result['other']:.0f}")
+
+
+if __name__ == "__main__":
+    main()
