@@ -152,6 +152,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true", help="write benchmarks/load.png and the part of results.md")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
     args = parser.parse_args()
+    targets.stop_when_told()
     results = measure(args)
     print("\n" + report.aims(results))
     if args.json:

@@ -167,6 +167,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--callers", type=int, default=8, metavar="N")
     args = parser.parse_args()
+    targets.stop_when_told()
     print(", ".join(f"{key} {value}" for key, value in machine().items()), flush=True)
     with targets.tianzi_server("--metrics-port", "0") as server:
         samples, outcomes = uvloop.run(soak(server, args.callers, 60 * args.minutes))

@@ -118,6 +118,11 @@ def ml_server(folder: Path, workers: int) -> Any:
     return running(f"MLServer, {workers} workers", [MLSERVER / "bin/mlserver", "start", folder], port)
 
 
+def stop_when_told() -> None:
+    """Lets SIGTERM end this process the orderly way, so that the servers that it started end with it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
 def install_mlserver() -> None:
     """Into a virtual environment of its own: its pins are not ours."""
     if (MLSERVER / "bin/mlserver").exists():
