@@ -15,6 +15,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 WORK_SIDE_PX = 192
 # Grey levels between ink and ground under which a picture counts as blank.
 MIN_CONTRAST = 8
+GRAYS = np.arange(256, dtype=np.float64)
 # White rim that keeps strokes off the crop's edge.
 RIM_PX = 2
 
@@ -71,7 +72,8 @@ def normalize_crop(gray: GrayArray, crop_px: int) -> GrayArray:
     ink, ground = levels
     # The darkest and lightest tenth are cut off, so that paper texture turns white and ink black.
     scale = 255.0 / (0.8 * (ground - ink))
-    stretched = np.clip((small - (ink + 0.1 * (ground - ink))) * scale, 0, 255).astype(np.uint8)
+    curve = np.clip((GRAYS - (ink + 0.1 * (ground - ink))) * scale, 0, 255).astype(np.uint8)
+    stretched = curve.take(small)
     y0, x0, y1, x1 = _ink_box(stretched < 128)
     if factor > 1 and (max(y1 - y0, x1 - x0) + 4) * factor <= 0.7 * max(gray.shape):
         # A small character on a large sheet: once more, on its part of the sheet at full resolution.
@@ -108,34 +110,33 @@ def _to_gray(image: Image.Image) -> GrayArray:
 
 def _ink_and_ground(gray: GrayArray) -> tuple[float, float] | None:
     """Mean grey level of the ink and of the ground, or None without contrast. Otsu's two classes (1979)."""
-    histogram = np.bincount(gray.ravel(), minlength=256).astype(np.float64)
-    count = histogram.cumsum()
-    total = (histogram * np.arange(256)).cumsum()
+    histogram = np.bincount(gray.ravel(), minlength=256)
+    count, total = histogram.cumsum(), (histogram * GRAYS).cumsum()
     below, above = count[:-1], count[-1] - count[:-1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = below * above * (total[:-1] / below - (total[-1] - total[:-1]) / above) ** 2
-    threshold = int(np.nanargmax(np.nan_to_num(between)))
+    # An empty class has the sum 0, too: its mean is 0 whatever it is divided by.
+    means = total[:-1] / np.maximum(below, 1), (total[-1] - total[:-1]) / np.maximum(above, 1)
+    threshold = int((below * above * (means[0] - means[1]) ** 2).argmax())
     if below[threshold] == 0 or above[threshold] == 0:
         return None
-    dark, light = total[threshold] / below[threshold], (total[-1] - total[threshold]) / above[threshold]
+    dark, light = float(means[0][threshold]), float(means[1][threshold])
     if light - dark < MIN_CONTRAST:
         return None
-    is_dark = gray <= threshold
     share = below[threshold] / count[-1]
     if 0.45 <= share <= 0.6:
         # Near half and half (bold strokes, tight crops) the rim decides: it is ground more often than not.
-        rim = np.concatenate([is_dark[0], is_dark[-1], is_dark[:, 0], is_dark[:, -1]])
-        share = rim.mean()
+        share = (np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]]) <= threshold).mean()
     return (dark, light) if share <= 0.5 else (light, dark)
 
 
 def _ink_box(mask: np.ndarray) -> tuple[int, int, int, int]:
     """(y0, x0, y1, x1) of the ink. Specks (under three of the nine pixels around) do not stretch it."""
-    padded = np.pad(mask.astype(np.uint8), 1)
+    padded = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.uint8)
+    padded[1:-1, 1:-1] = mask
     rows = padded[:-2] + padded[1:-1] + padded[2:]
     neighbours = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
     solid = mask & (neighbours >= 3)
-    if not solid.any():
-        solid = mask if mask.any() else np.ones_like(mask)
     ys, xs = np.flatnonzero(solid.any(axis=1)), np.flatnonzero(solid.any(axis=0))
+    if not len(ys):
+        solid = mask if mask.any() else np.ones_like(mask)
+        ys, xs = np.flatnonzero(solid.any(axis=1)), np.flatnonzero(solid.any(axis=0))
     return int(ys[0]), int(xs[0]), int(ys[-1]) + 1, int(xs[-1]) + 1
