@@ -175,9 +175,13 @@ class Pipeline(Generic[Request, Answer]):
             if not self._users:
                 self._unused.set()
 
+    async def unused(self) -> None:
+        """Waits until nobody uses it."""
+        await self._unused.wait()
+
     async def retire(self) -> None:
         """Waits until nobody uses it, then lets the model go."""
-        await self._unused.wait()
+        await self.unused()
         await self.close()
 
     async def close(self) -> None:

@@ -29,6 +29,7 @@ class Served:
         self.admission = admission
         self._make = make
         self._observer = observer
+        self._refusing = False
         self._pipelines: dict[int, AnyPipeline] = {}
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -55,8 +56,11 @@ class Served:
         """A version's pipeline, which is not let go meanwhile. version: 0 is the newest.
 
         Raises:
-            ModelNotFound: this version does not serve. ModelNotReady: none does.
+            ModelNotFound: this version does not serve.
+            ModelNotReady: none does, or the server stops.
         """
+        if self._refusing:
+            raise ModelNotReady(f"model {self.name}: shutting down")
         if not self._pipelines:
             raise ModelNotReady(f"model {self.name}: no version is serving")
         pipeline = self._pipelines.get(version or max(self._pipelines))
@@ -80,6 +84,11 @@ class Served:
             task = asyncio.create_task(pipeline.retire())
             self._retiring.add(task)
             task.add_done_callback(self._retiring.discard)
+
+    async def refuse(self) -> None:
+        """Takes no more calls, and waits for those under way."""
+        self._refusing = True
+        await asyncio.gather(*(pipeline.unused() for pipeline in self._pipelines.values()))
 
     async def close(self) -> None:
         """Fails what is under way with ModelNotReady."""

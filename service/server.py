@@ -44,6 +44,9 @@ INFERENCE = grpc_service_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 SERVER = server_pb2.DESCRIPTOR.services_by_name["ServerService"].full_name
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+REFUSE_S = 0.2
+"""How long calls are refused yet when none is under way any more. What comes in while gRPC stops ends as CANCELLED,
+which tells a caller that he has left himself, where UNAVAILABLE tells him to ask elsewhere."""
 WHOLE = ""
 """The health protocol's name for the server as a whole."""
 
@@ -167,7 +170,13 @@ class Server:
         self._observer.serving(False)
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(self._settings.drain_s)
-        await self._grpc.stop(self._settings.grace_s)
+        until_s = asyncio.get_running_loop().time() + self._settings.grace_s
+        refusing = [asyncio.create_task(served.refuse()) for served in self.served.values()]
+        await asyncio.wait(refusing, timeout=self._settings.grace_s)
+        for task in refusing:
+            task.cancel()
+        await asyncio.sleep(min(REFUSE_S, self._settings.drain_s))
+        await self._grpc.stop(max(0.0, until_s - asyncio.get_running_loop().time()))
         for served in self.served.values():
             await served.close()
         self._threads.shutdown()
