@@ -9,6 +9,7 @@ import json
 import time
 from dataclasses import dataclass, field
 
+import calls
 import grpc
 import targets
 import uvloop
@@ -65,8 +66,8 @@ class Caller:
 async def measure(address: str, seconds: float, factor: float, timeout_s: float) -> dict[str, float]:
     """Peak goodput of 64 callers, then goodput and refusals at `factor` times that rate."""
     refusals = Refusals()
-    options = [("grpc.use_local_subchannel_pool", 1)]
-    channels = [grpc.aio.insecure_channel(address, options) for _ in range(8)]
+    channels = calls.channels([address], 8)
+    await calls.wait_ready(address)
     peak = await closed([Caller(channel, 60, Refusals()) for channel in channels], 64, seconds)
     over = await opened([Caller(channel, timeout_s, refusals) for channel in channels], factor * peak.rate, seconds)
     await asyncio.gather(*(channel.close() for channel in channels))
@@ -96,7 +97,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args()
     with targets.tianzi_server() as server:
-        result = uvloop.run(measure(server.address, args.seconds, args.factor, args.timeout))
+        result = uvloop.run(measure(server.addresses[0], args.seconds, args.factor, args.timeout))
     if args.json:
         print(json.dumps(result, indent=2))
         return
