@@ -63,12 +63,12 @@ class Caller:
             return 0
 
 
-async def measure(address: str, seconds: float, factor: float, timeout_s: float) -> dict[str, float]:
-    """Peak goodput of 64 callers, then goodput and refusals at `factor` times that rate."""
+async def measure(address: str, callers: int, seconds: float, factor: float, timeout_s: float) -> dict[str, float]:
+    """Peak goodput of some callers, then goodput and refusals at `factor` times that rate."""
     refusals = Refusals()
     channels = calls.channels([address], 8)
     await calls.wait_ready(address)
-    peak = await closed([Caller(channel, 60, Refusals()) for channel in channels], 64, seconds)
+    peak = await closed([Caller(channel, 60, Refusals()) for channel in channels], callers, seconds)
     over = await opened([Caller(channel, timeout_s, refusals) for channel in channels], factor * peak.rate, seconds)
     await asyncio.gather(*(channel.close() for channel in channels))
     # The last answers come after the last arrival: goodput is what was answered in the time of the arrivals.
@@ -91,13 +91,14 @@ async def measure(address: str, seconds: float, factor: float, timeout_s: float)
 def main() -> None:
     """Prints goodput and the time to a refusal."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--callers", type=int, default=64, help="that reach the peak")
     parser.add_argument("--seconds", type=float, default=10.0, help="for the peak, and for the overload")
     parser.add_argument("--factor", type=float, default=10.0, help="of the peak are offered")
     parser.add_argument("--timeout", type=float, default=1.0, help="deadline of a call under overload, in seconds")
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args()
     with targets.tianzi_server() as server:
-        result = uvloop.run(measure(server.addresses[0], args.seconds, args.factor, args.timeout))
+        result = uvloop.run(measure(server.addresses[0], args.callers, args.seconds, args.factor, args.timeout))
     if args.json:
         print(json.dumps(result, indent=2))
         return

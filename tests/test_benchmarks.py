@@ -55,7 +55,7 @@ def test_load_measures_every_kind_of_call(tmp_path: Path) -> None:
 
 
 def test_overload_tells_goodput_and_refusals() -> None:
-    options = ["--seconds", "0.5", "--factor", "4", "--json"]
+    options = ["--seconds", "0.5", "--callers", "4", "--factor", "4", "--json"]
     command = [sys.executable, "benchmarks/overload.py", *options]
     result = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True, timeout=110).stdout)
     assert result["peak"] > 0
