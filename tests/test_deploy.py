@@ -1,4 +1,4 @@
-"""The dashboard and the alert rules ask only for what a server tells."""
+"""The dashboard and the alert rules ask only for what a server tells, and compose.yaml brings them to it."""
 
 import json
 import re
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+import compose_spec
 import grpc
 import promql_parser
 import pytest
@@ -13,6 +14,7 @@ import yaml
 
 from service.metrics import Metrics
 from service.observer import Reason, Timing
+from service.settings import Settings
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 ALERTS = DEPLOY / "prometheus/alerts.yml"
@@ -102,3 +104,46 @@ def test_panels_do_not_overlap_and_read_the_chosen_source() -> None:
     text = json.dumps(DASHBOARD["panels"])
     assert set(re.findall(r"\$\{?([a-z]\w*)", text)) == variables
     assert {panel["datasource"]["uid"] for panel in panels()} == {"${datasource}"}
+
+
+COMPOSE = DEPLOY.parent / "compose.yaml"
+
+
+def test_compose_file_is_one_and_the_server_has_no_rights() -> None:
+    services = compose_spec.PyCompose.from_yaml(COMPOSE.read_text(encoding="utf-8"))
+    services.validate()
+    server = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]["tianzi"]
+    assert server["read_only"]
+    assert server["cap_drop"] == ["ALL"]
+    assert {name.removeprefix("TIANZI_").lower() for name in server["environment"]} <= set(Settings.model_fields)
+    defaults = {name: Settings.model_fields[name].default for name in ("drain_s", "grace_s")}
+    assert int(server["stop_grace_period"].removesuffix("s")) > sum(defaults.values())
+    assert all(port.startswith("127.0.0.1:") for port in server["ports"])
+
+
+def test_compose_file_brings_metrics_to_the_dashboard() -> None:
+    services = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))["services"]
+    mounts = {}
+    for service in services.values():
+        for volume in service.get("volumes", []):
+            source, target, *_ = volume.split(":")
+            if source.startswith("./"):
+                assert (DEPLOY.parent / source).exists(), source
+                mounts[target] = DEPLOY.parent / source
+    prometheus = yaml.safe_load((mounts["/etc/prometheus"] / "prometheus.yml").read_text())
+    (rules_file,) = prometheus["rule_files"]
+    assert mounts["/etc/prometheus"] / Path(rules_file).name == ALERTS
+    (job,) = prometheus["scrape_configs"]
+    assert job["job_name"] == "tianzi", "as the alert rules have it"
+    (targets,) = job["dns_sd_configs"]
+    assert set(targets["names"]) <= set(services)
+    assert targets["port"] == services["tianzi"]["environment"]["TIANZI_METRICS_PORT"]
+
+    provisioning = mounts["/etc/grafana/provisioning"]
+    (source,) = yaml.safe_load((provisioning / "datasources/prometheus.yaml").read_text())["datasources"]
+    host, _, port = source["url"].removeprefix("http://").partition(":")
+    assert services[host]["ports"][0].endswith(f":{port}")
+    (provider,) = yaml.safe_load((provisioning / "dashboards/tianzi.yaml").read_text())["providers"]
+    folder = provider["options"]["path"]
+    assert services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"] == f"{folder}/tianzi.json"
+    assert json.loads(mounts[f"{folder}/tianzi.json"].read_text(encoding="utf-8")) == DASHBOARD

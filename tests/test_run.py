@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def run(folder: Path, *args: str, programs: Mapping[str, str] | None = None) -> 
 
 
 def tasks(usage: str) -> set[str]:
-    return set(re.findall(r"^  (\w+) ", usage, re.MULTILINE))
+    return set(re.findall(r"^  ([\w-]+) ", usage, re.MULTILINE))
 
 
 @pytest.mark.parametrize("script", ["run", ".ci/run"])
@@ -64,13 +65,13 @@ def test_bare_run_lists_its_tasks(checkout: Path) -> None:
 
 def test_listed_tasks_are_the_ones_there_are(checkout: Path) -> None:
     script = (ROOT / "run").read_text()
-    labels = re.findall(r"^([a-z |]+)\)", script.split("# --- the tasks")[1], re.MULTILINE)
+    labels = re.findall(r"^([a-z |-]+)\)", script.split("# --- the tasks")[1], re.MULTILINE)
     assert {name for label in labels for name in label.split(" | ")} == tasks(run(checkout).stdout)
 
 
 def test_every_task_that_the_documents_name_is_listed(checkout: Path) -> None:
     documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *ROOT.glob("models/*/*/README.md")]
-    named = {name for file in documents for name in re.findall(r"\./run ([a-z]+)", file.read_text(encoding="utf-8"))}
+    named = {name for file in documents for name in re.findall(r"\./run ([a-z-]+)", file.read_text(encoding="utf-8"))}
     assert {"serve", "test"} <= named <= tasks(run(checkout).stdout)
 
 
@@ -212,7 +213,37 @@ def test_train_without_a_known_name_lists_the_names(checkout: Path) -> None:
 def test_image_copies_what_is_there_and_no_training() -> None:
     copied = set(re.findall(r"^COPY ([^-].*) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
     sources = {name for line in copied for name in line.split()}
-    assert sources == {"pyproject.toml", "LICENSE", "README.md", "proto", "models", "service"}
+    assert sources == {"pyproject.toml", "LICENSE", "README.md", "proto", "models", "service", "deploy/image/trim"}
     assert all((ROOT / name).exists() for name in sources)
     ignore = (ROOT / ".dockerignore").read_text().splitlines()
     assert {line.removeprefix("!") for line in ignore if line.startswith("!")} == sources
+
+
+def test_dockerfile_is_as_hadolint_wants_it() -> None:
+    command = [Path(sys.executable).with_name("hadolint"), ROOT / "Dockerfile"]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("there", "broken", "taken"),
+    [
+        (("podman", "buildah"), "docker", "podman"),
+        (("docker", "podman"), "buildah", "docker"),
+        (("buildah",), "podman", "buildah"),
+    ],
+)
+def test_image_is_built_with_what_answers(checkout: Path, there: tuple[str, ...], broken: str, taken: str) -> None:
+    (checkout / "proto/tianzi").mkdir(parents=True)
+    (checkout / "proto/tianzi/__init__.py").write_text('__version__ = "1.2.3"\n')
+    record = f'[ "$1" = info ] || echo "${{0##*/}} $BUILDAH_FORMAT $*" >>"{checkout}/calls"'
+    programs = {broken: "exit 1", **dict.fromkeys(there, record)}
+    assert run(checkout, "image", "gpu", "--no-cache", programs=programs).returncode == 0
+    call = (checkout / "calls").read_text()
+    assert call.startswith(f"{taken} docker build --target gpu --tag tianzi:gpu --build-arg VERSION=1.2.3 ")
+    assert call.endswith(" --no-cache .\n")
+
+
+def test_image_without_a_builder_says_what_is_needed(checkout: Path) -> None:
+    result = run(checkout, "image", programs={"docker": "exit 1"})
+    assert result.returncode == 1
+    assert "docker (with its daemon running), podman or buildah is needed" in result.stderr
