@@ -2,4 +2,5 @@
 
 from service.cli import app
 
-app(prog_name="tianzi")
+if __name__ == "__main__":  # processes that score's workers run in import this, too
+    app(prog_name="tianzi")

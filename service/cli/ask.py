@@ -34,7 +34,7 @@ def recognize(
     from tianzi import TianziError
 
     from service.cli import show
-    from service.score.writing import result_json
+    from service.score.rows import result_json
 
     images = (sys.stdin.buffer.read() if file == "-" else file for file in files)
     failed = False

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,34 +92,42 @@ def connects(command: Callable[..., None], address: Any = AddressOption) -> Call
 
     address: the kind of the option --address.
     """
-    default: Connection = inspect.signature(command).parameters["connection"].default
-    options = {
-        "address": (address, default.address),
-        "tls": (TlsOption, False),
-        "ca": (CaOption, None),
-        "certificate": (CertificateOption, None),
-        "key": (KeyOption, None),
-        "server_name": (ServerNameOption, None),
-        "token_file": (TokenFileOption, None),
+    kinds = {
+        "address": address,
+        "tls": TlsOption,
+        "ca": CaOption,
+        "certificate": CertificateOption,
+        "key": KeyOption,
+        "server_name": ServerNameOption,
+        "token_file": TokenFileOption,
     }
+    return expands(command, "connection", kinds)
+
+
+def expands(command: Callable[..., None], parameter: str, kinds: Mapping[str, Any]) -> Callable[..., None]:
+    """Turns a command's parameter, a dataclass with a default, into an option for each of its fields.
+
+    kinds: of the options, by the fields' names.
+    """
+    default = inspect.signature(command).parameters[parameter].default
 
     @functools.wraps(command)
-    def connected(**given: Any) -> None:
-        connection = Connection(**{name: given.pop(name) for name in options})
-        command(**given, connection=connection)
+    def expanded(**given: Any) -> None:
+        value = type(default)(**{name: given.pop(name) for name in kinds})
+        command(**given, **{parameter: value})
 
     parameters: list[inspect.Parameter] = []
-    for parameter in inspect.signature(command).parameters.values():
-        if parameter.name == "connection":
+    for known in inspect.signature(command).parameters.values():
+        if known.name == parameter:
             parameters += [
-                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=kind)
-                for name, (kind, value) in options.items()
+                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=getattr(default, name), annotation=kind)
+                for name, kind in kinds.items()
             ]
         else:
-            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
-    connected.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    connected.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return connected
+            parameters.append(known.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+    expanded.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    expanded.__annotations__ = {known.name: known.annotation for known in parameters}
+    return expanded
 
 
 def read_settings(**given: Any) -> "Settings":

@@ -1,31 +1,48 @@
-"""tianzi score: a file or folder of items in, one JSON line for each out."""
+"""tianzi score: a file or folder of items in, one row for each out."""
 
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
 from models.cloze.types import DEFAULT_TOP_K
-from service.cli.options import NO_SERVER, CommandError, Connection, TopKOption, connects, read_settings, server
+from service.cli.options import (
+    NO_SERVER,
+    CommandError,
+    Connection,
+    TopKOption,
+    connects,
+    expands,
+    read_settings,
+    server,
+)
 
 if TYPE_CHECKING:
     from tianzi import Client
 
     from service.local import Local
+    from service.score.parts import Shard
+    from service.score.run import Run
+    from service.settings import Settings
 
-app = typer.Typer(
-    no_args_is_help=True, rich_markup_mode=None, help="Answer whole files: one JSON line an item, in order."
-)
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Answer whole files, millions of items say.")
 
 TIMEOUT_S = 120.0
 """A queue full of others' items holds one up for longer than a person would wait."""
 
-OutputArgument: TypeAlias = Annotated[Path, typer.Argument(metavar="OUTPUT", help="JSONL to write; - is stdout.")]
+SourceArgument: TypeAlias = Annotated[
+    str, typer.Argument(metavar="INPUT", help="A file or folder, a pattern in quotes, or a URL; see above.")
+]
+OutputArgument: TypeAlias = Annotated[
+    str, typer.Argument(metavar="OUTPUT", help="A .jsonl or .parquet to write; NAME/ keeps parts; - is stdout.")
+]
 AddressOption: TypeAlias = Annotated[
     str,
     typer.Option("--address", metavar="HOST:PORT", help="A server to ask.", show_default="models in this process"),
@@ -36,90 +53,171 @@ DeviceOption: TypeAlias = Annotated[
 ]
 ThreadsOption: TypeAlias = Annotated[
     str | None,
-    typer.Option("--threads", metavar="NUMBER", help="Threads used here.", show_default="the cores granted to us"),
+    typer.Option(
+        "--threads", metavar="NUMBER", help="Threads of each worker.", show_default="the cores granted to us, shared"
+    ),
 ]
+KINDS = {
+    "workers": Annotated[int, typer.Option(min=1, metavar="N", help="Processes that answer.")],
+    "shard": Annotated[str, typer.Option(metavar="I/N", help="Take every Nth item, from the Ith: 1/N to N/N.")],
+    "resume": Annotated[bool, typer.Option("--resume", help="Go on with a run that ended early.")],
+    "overwrite": Annotated[bool, typer.Option("--overwrite", help="Replace an OUTPUT that exists.")],
+    "format": Annotated[
+        Literal["jsonl", "parquet"] | None, typer.Option(help="Of OUTPUT.", show_default="by its name, else jsonl")
+    ],
+    "part_items": Annotated[
+        int, typer.Option(min=1, metavar="N", help="Items that are kept, or done again after a kill, together.")
+    ],
+}
+
+
+@dataclass(frozen=True)
+class How:
+    """How a run is done, whatever it is that is asked."""
+
+    workers: int = 1
+    shard: str = "1/1"
+    resume: bool = False
+    overwrite: bool = False
+    format: Literal["jsonl", "parquet"] | None = None
+    part_items: int = 1024
+
+
+PLAINLY = How()
+
+
+def scores(command: Callable[..., None]) -> Callable[..., None]:
+    """Turns the parameters `connection` and `how` into their options."""
+    return connects(expands(command, "how", KINDS), address=AddressOption)
 
 
 @app.command()
-@partial(connects, address=AddressOption)
+@scores
 def ocr(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A folder of images, or a .jsonl or .parquet file.")],
+    source: SourceArgument,
     output: OutputArgument,
     top_k: TopKOption = DEFAULT_TOP_K,
     connection: Connection = NO_SERVER,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
+    how: How = PLAINLY,
 ) -> None:
-    """Recognise the images of a folder or of a file's rows.
+    """Recognise the images of a folder or tar, or of a file's rows.
 
-    A row has `path`, or `image` in base64, or in Parquet `bytes`; and maybe `id`. A line of OUTPUT is {"id",
-    "candidates": [{"text", "confidence"}], "rejected"} or {"id", "error"}, its id the row's, else the path, else the
-    row's number.
+    INPUT is a folder or .tar (WebDataset) of images, or a .jsonl, .csv or .parquet whose rows have `path`, or `image`
+    in base64, or in Parquet `bytes`; and maybe `id`. A row of OUTPUT is {"id", "candidates": [{"text", "confidence"}],
+    "rejected"} or {"id", "error"}, in order, its id the row's, else the path, else the row's number.
     """
-    from service.score.sources import open_images
-
-    images = open_images(source)
-    with _output(source, output) as out, _engine(connection, device, threads) as engine:
-        _write(images, lambda items: engine.recognize_many(items, top_k=top_k), out)
+    settings = _settings(device, threads, how.workers)
+    _score("ocr", source, output, {"top_k": top_k}, partial(_engine, connection, settings), how)
 
 
 @app.command()
-@partial(connects, address=AddressOption)
+@scores
 def cloze(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A .doc_query (CMRC), .jsonl or .parquet file.")],
+    source: SourceArgument,
     output: OutputArgument,
     top_k: TopKOption = DEFAULT_TOP_K,
     connection: Connection = NO_SERVER,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
+    how: How = PLAINLY,
 ) -> None:
-    """Fill the blanks of CMRC's questions or of a file's rows.
+    """Fill the blanks of a file's rows.
 
-    A row has `text` or `tokens`; and maybe `query`, `candidates`, `marker`, `id`. A line of OUTPUT is {"id",
-    "candidates": [{"text", "confidence"}]} or {"id", "error"}, its id the question's or row's, else the row's number;
-    where there are several blanks, "blanks" has the candidates of each.
+    INPUT is a .doc_query (CMRC), a .tar of .txt or .json, or a .jsonl, .csv or .parquet whose rows have `text` or
+    `tokens`; and maybe `query`, `candidates`, `marker`, `id`. A row of OUTPUT is {"id", "candidates": [{"text",
+    "confidence"}]} or {"id", "error"}, in order, its id the question's or row's, else the row's number; where there are
+    several blanks, "blanks" has the candidates of each.
     """
-    from service.score.sources import open_questions
+    settings = _settings(device, threads, how.workers)
+    _score("cloze", source, output, {"top_k": top_k}, partial(_engine, connection, settings), how)
 
-    questions = open_questions(source, top_k)
-    with _output(source, output) as out, _engine(connection, device, threads) as engine:
-        _write(questions, engine.fill_many, out)
+
+def _score(task: str, place: str, output: str, options: dict[str, Any], engine: Any, how: How) -> None:
+    """options: of each question."""
+    from service.score.run import Run, Target
+    from service.score.scorer import Job
+    from service.score.sources import open_source
+
+    target = Target.of(output)
+    if target.path.exists() and Path(place).exists() and target.path.samefile(place):
+        raise CommandError(f"{target.path}: INPUT and OUTPUT are the same file")
+    source = open_source(task, place)
+    target.check(how.resume, how.overwrite)
+    if how.resume and target.complete:
+        typer.echo(f"{target.path}: is complete", err=True)
+        return
+    kind = how.format or ("parquet" if target.path.suffix.lower() == ".parquet" else "jsonl")
+    header = {"input": place if "://" in place else str(Path(place).absolute())}
+    job = Job(task, engine, options, kind)
+    with _ended_by_sigterm():
+        _do(Run(source, job, target, header, _shard(how.shard), how.part_items, how.resume), how)
+
+
+def _do(run: "Run", how: How) -> None:
+    from service.score.workers import answers
+
+    began = time.perf_counter()
+    try:
+        with _progress(run) as advance:
+            outcome = run.to(partial(answers, workers=how.workers), advance)
+    except BaseException:
+        if run.target.unfinished:
+            typer.echo(f"{run.target.parts} keeps what is done; --resume goes on with it", err=True)
+        raise
+    first, *others = outcome.tally.lines()
+    rate = (outcome.tally.items - outcome.earlier) / max(time.perf_counter() - began, 1e-9)
+    typer.echo("\n".join([f"{first}, {rate:.1f} items/s", *others]), err=True)
 
 
 @contextmanager
-def _output(source: Path, output: Path) -> Iterator[Any]:
-    """The file to write. SIGTERM ends the command as an exception, so that nothing half-written stays."""
-    from service.score.writing import open_output
+def _progress(run: "Run") -> Iterator[Callable[[int], None]]:
+    """Shown on a terminal that the rows themselves do not go to."""
+    if not sys.stderr.isatty() or (run.target.stream and sys.stdout.isatty()):
+        yield lambda _: None
+        return
+    from service.cli import show
 
-    if output.exists() and output.samefile(source):
-        raise CommandError(f"{output}: INPUT and OUTPUT are the same file")
+    total = run.source.count()
+    with show.progress(None if total is None else run.shard.size(total)) as advance:
+        yield advance
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the command as an exception, so that nothing half-written stays."""
     previous = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
-        with open_output(output) as out:
-            yield out
+        yield
     finally:
         signal.signal(signal.SIGTERM, previous)
 
 
+def _shard(given: str) -> "Shard":
+    from service.score.parts import Shard
+
+    number, slash, count = given.partition("/")
+    if slash and number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
+        return Shard(int(number), int(count))
+    raise typer.BadParameter(f"{given!r}, must be I/N with I from 1 to N", param_hint="--shard")
+
+
+def _settings(device: str | None, threads: str | None, workers: int) -> "Settings":
+    """Each worker's; they share the cores."""
+    settings = read_settings(device=device, threads=threads)
+    if threads is None and workers > 1:
+        settings = settings.model_copy(update={"threads": max(1, settings.threads // workers)})
+    return settings
+
+
 @contextmanager
-def _engine(connection: Connection, device: str | None, threads: str | None) -> Iterator["Client | Local"]:
+def _engine(connection: Connection, settings: "Settings") -> Iterator["Client | Local"]:
+    """What answers, opened in the process that asks it."""
     if connection.address:
         with server(connection, TIMEOUT_S) as client:
             yield client
     else:
         from service.local import Local
 
-        yield Local(read_settings(device=device, threads=threads))
-
-
-def _write(source: Any, ask_many: Any, out: Any) -> None:
-    from service.cli import show
-    from service.score.writing import Tally, score
-
-    tally = Tally()
-    steps = score(source, ask_many, out, tally)
-    if sys.stderr.isatty() and not out.isatty():
-        steps = show.progress(steps, source.count())
-    for _ in steps:
-        pass
-    typer.echo(tally, err=True)
+        yield Local(settings)

@@ -1,7 +1,8 @@
 """What commands print: for people on a terminal, plain lines elsewhere, JSON where asked."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -88,11 +89,16 @@ def verified(line: dict[str, Any]) -> None:
         print(f"{name}: ok, {line['bytes'] / 1e6:.1f} MB, {line['golden']} golden samples, {line['seconds']:.1f} s")
 
 
-def progress(steps: Iterable[None], total: int) -> Iterator[None]:
-    """The steps, with a bar, a rate and the time that remains on stderr."""
+@contextmanager
+def progress(total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar, a rate and the time that remains on stderr. What it gives is told how many more items are done.
+
+    total: how many there are in all, None where nobody knows.
+    """
     columns = (BarColumn(bar_width=None), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        yield from bar.track(steps, total=total)
+        task = bar.add_task("", total=total)
+        yield lambda items: bar.advance(task, items)
 
 
 class _Rate(ProgressColumn):

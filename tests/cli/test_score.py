@@ -3,10 +3,8 @@
 import base64
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,8 @@ import pytest
 from pyarrow import parquet
 from typer.testing import Result
 
-from service.score import sources
+from service.score import formats
+from service.score.entries import Row
 from tests.fakes import FakeOcr
 from tests.service.calls import nth
 
@@ -30,15 +29,16 @@ def score(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., list[
         request.getfixturevalue("local")
     command: Run = request.getfixturevalue("run" if request.param == "local" else "ask")
 
-    def lines(task: str, source: Path, *options: Any) -> list[dict[str, Any]]:
+    def lines(task: str, source: Path | str, *options: Any) -> list[dict[str, Any]]:
         output = tmp_path / "scores.jsonl"
+        output.unlink(missing_ok=True)
         result = command("score", task, source, output, *options)
         assert result.exit_code == 0, result.output
         assert result.stdout == ""
         written = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
         errors = sum("error" in line for line in written)
         assert result.stderr.startswith(f"{len(written)} items, {errors} errors, ")
-        assert not list(tmp_path.glob("*.tmp"))
+        assert not [*tmp_path.glob("*.tmp"), *tmp_path.glob("*.parts")]
         return written
 
     return lines
@@ -268,8 +268,8 @@ def test_a_damaged_parquet_loses_only_its_end(score: Any, tmp_path: Path) -> Non
         ("ocr", "in", None, "there is no such file"),
         ("cloze", "in.jsonl", None, "there is no such file"),
         ("cloze", "in.doc_query", None, "there is no such file"),
-        ("ocr", "in.txt", b"", "must be a folder, .jsonl or .parquet"),
-        ("cloze", "in.txt", b"", "must be a .doc_query, .jsonl or .parquet file"),
+        ("ocr", "in.txt", b"", "must be a folder, an image, .jsonl, .csv, .parquet or .tar"),
+        ("cloze", "in.txt", b"", "must be a .doc_query, .jsonl, .csv, .parquet or .tar file"),
         ("ocr", "in.parquet", b"nonsense", "no Parquet file: "),
         ("cloze", "in.doc_query", "没有 格式".encode(), "no .doc_query file"),
         ("cloze", "in.doc_query", b"1 ||| a XXXXX\n", "ends in a document without a <qid_"),
@@ -286,15 +286,14 @@ def test_bad_input_is_one_line(
     assert result.exit_code == 1
     assert result.stderr.startswith(f"error: {source}: {problem}")
     assert len(result.stderr.splitlines()) == 1
-    assert not output.exists()
-    assert not list(tmp_path.glob("*.tmp"))
+    assert [*tmp_path.iterdir()] == ([source] if source.exists() else [])
 
 
 @pytest.mark.usefixtures("local")
 def test_parquet_without_the_column(run: Run, tmp_path: Path) -> None:
     source = write_parquet(tmp_path / "in.parquet", label=["a"])
     result = run("score", "ocr", source, tmp_path / "out.jsonl")
-    assert result.stderr == f"error: {source}: lacks a column path or bytes\n"
+    assert result.stderr == f"error: {source}: lacks a column path, bytes or image\n"
 
 
 @pytest.mark.usefixtures("local")
@@ -303,22 +302,13 @@ def test_bad_output_is_refused_before_anything_runs(run: Run, tmp_path: Path, fa
     before = source.read_bytes()
     for output, problem in [
         (tmp_path / "missing/out.jsonl", f"there is no folder {tmp_path}/missing"),
-        (tmp_path, "is a folder"),
+        (tmp_path, "is a folder that holds other things"),
         (source, "INPUT and OUTPUT are the same file"),
     ]:
         result = run("score", "ocr", source, output)
         assert (result.exit_code, result.stderr) == (1, f"error: {output}: {problem}\n")
     assert source.read_bytes() == before
     assert not fake_ocr.checked
-
-
-@pytest.mark.usefixtures("local")
-def test_an_older_output_is_replaced(run: Run, tmp_path: Path) -> None:
-    source = write_jsonl(tmp_path / "in.jsonl", {"image": "eA=="})
-    output = tmp_path / "out.jsonl"
-    output.write_text("old\n" * 9)
-    assert run("score", "ocr", source, output).exit_code == 0
-    assert len(output.read_text().splitlines()) == 1
 
 
 @pytest.mark.usefixtures("local")
@@ -333,35 +323,16 @@ def test_memory_does_not_grow_with_the_input(
     local: None, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fake_ocr: FakeOcr
 ) -> None:
     ahead = []
-    written = tmp_path / "out.jsonl.tmp"
 
-    def rows(_: Path) -> Any:
+    def entries(_: formats.Jsonl) -> Any:
         for number in range(1, 2001):
-            ahead.append(number - (written.read_bytes().count(b"\n") if number % 500 == 0 else number))
-            yield number, {"bytes": b"x"}
+            ahead.append(number - len(fake_ocr.ran))
+            yield Row(str(number), {"bytes": b"x"}, "")
 
-    monkeypatch.setattr(sources, "_in_jsonl", rows)
-    assert run("score", "ocr", write_jsonl(tmp_path / "in.jsonl", {}), tmp_path / "out.jsonl").exit_code == 0
-    assert max(ahead) < 500
-
-
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_a_kill_leaves_no_half_file(address: str, fake_ocr: FakeOcr, tmp_path: Path, how: signal.Signals) -> None:
-    rows = [{"image": "eA=="}] * 100
-    source, output = write_jsonl(tmp_path / "in.jsonl", *rows), tmp_path / "out.jsonl"
-    output.write_text("of an earlier run\n")
-    fake_ocr.gate.clear()
-    command = [sys.executable, "-m", "service", "score", "ocr", str(source), str(output), "--address", address]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
-        end = time.monotonic() + 30
-        while not fake_ocr.runs and time.monotonic() < end:
-            time.sleep(0.01)
-        process.send_signal(how)
-        assert process.wait(timeout=30) != 0
-        assert process.stderr is not None
-        assert b"Traceback" not in process.stderr.read()
-    assert output.read_text() == "of an earlier run\n"
-    assert output.with_name("out.jsonl.tmp").exists() == (how is signal.SIGKILL)
+    monkeypatch.setattr(formats.Jsonl, "entries", entries)
+    source = write_jsonl(tmp_path / "in.jsonl", {})
+    assert run("score", "ocr", source, tmp_path / "out.jsonl", "--part-items", 100).exit_code == 0
+    assert max(ahead) <= 200
 
 
 def test_standard_output(address: str, tmp_path: Path) -> None:
@@ -370,11 +341,3 @@ def test_standard_output(address: str, tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, timeout=60)
     assert [line["id"] for line in map(json.loads, done.stdout.splitlines())] == ["1"]
     assert done.stderr.startswith(b"1 items, 0 errors")
-
-
-def test_server_that_goes_away_ends_the_run(run: Run, tmp_path: Path) -> None:
-    source = write_jsonl(tmp_path / "in.jsonl", {"image": "eA=="})
-    result = run("score", "ocr", source, tmp_path / "out.jsonl", "--address", "localhost:1")
-    assert result.exit_code == 1
-    assert "start one with ./run serve" in result.stderr
-    assert not list(tmp_path.glob("out*"))
