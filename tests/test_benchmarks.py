@@ -119,3 +119,12 @@ def test_soak_runs_and_nothing_fails() -> None:
     assert "'OK': " in done.stdout, done.stderr
     assert "MiB an hour" in done.stdout
     assert "failed" not in done.stderr  # three seconds may well look like growth
+
+
+def test_score_gives_each_ratio() -> None:
+    options = ["--items", "512", "--repeat", "1"]
+    command = [sys.executable, "benchmarks/score.py", *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=110)
+    rates, ratios = (table.splitlines()[2:] for table in done.stdout.split("\n\n")[1:])
+    assert len(rates) == len(ratios) == 5
+    assert all(float(line.split(" | ")[1].rstrip(" |")) > 0 for line in [*rates, *ratios])

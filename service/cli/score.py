@@ -65,6 +65,9 @@ KINDS = {
     "format": Annotated[
         Literal["jsonl", "parquet"] | None, typer.Option(help="Of OUTPUT.", show_default="by its name, else jsonl")
     ],
+    "report": Annotated[
+        Path | None, typer.Option(metavar="FILE", help="HTML to write: histograms, errors, the least certain items.")
+    ],
     "part_items": Annotated[
         int, typer.Option(min=1, metavar="N", help="Items that are kept, or done again after a kill, together.")
     ],
@@ -80,6 +83,7 @@ class How:
     resume: bool = False
     overwrite: bool = False
     format: Literal["jsonl", "parquet"] | None = None
+    report: Path | None = None
     part_items: int = 1024
 
 
@@ -109,7 +113,7 @@ def ocr(
     "rejected"} or {"id", "error"}, in order, its id the row's, else the path, else the row's number.
     """
     settings = _settings(device, threads, how.workers)
-    _score("ocr", source, output, {"top_k": top_k}, partial(_engine, connection, settings), how)
+    _score("ocr", source, output, {"top_k": top_k}, partial(engine, connection, settings), how)
 
 
 @app.command()
@@ -131,7 +135,7 @@ def cloze(
     several blanks, "blanks" has the candidates of each.
     """
     settings = _settings(device, threads, how.workers)
-    _score("cloze", source, output, {"top_k": top_k}, partial(_engine, connection, settings), how)
+    _score("cloze", source, output, {"top_k": top_k}, partial(engine, connection, settings), how)
 
 
 def _score(task: str, place: str, output: str, options: dict[str, Any], engine: Any, how: How) -> None:
@@ -145,17 +149,21 @@ def _score(task: str, place: str, output: str, options: dict[str, Any], engine: 
         raise CommandError(f"{target.path}: INPUT and OUTPUT are the same file")
     source = open_source(task, place)
     target.check(how.resume, how.overwrite)
+    if how.report and not how.report.parent.is_dir():
+        raise CommandError(f"{how.report}: there is no folder {how.report.parent}")
     if how.resume and target.complete:
         typer.echo(f"{target.path}: is complete", err=True)
         return
     kind = how.format or ("parquet" if target.path.suffix.lower() == ".parquet" else "jsonl")
     header = {"input": place if "://" in place else str(Path(place).absolute())}
-    job = Job(task, engine, options, kind)
+    job = Job(task, engine, options, kind, shows=how.report is not None)
     with _ended_by_sigterm():
         _do(Run(source, job, target, header, _shard(how.shard), how.part_items, how.resume), how)
 
 
 def _do(run: "Run", how: How) -> None:
+    from service.score.output import write_whole
+    from service.score.report import page
     from service.score.workers import answers
 
     began = time.perf_counter()
@@ -166,8 +174,11 @@ def _do(run: "Run", how: How) -> None:
         if run.target.unfinished:
             typer.echo(f"{run.target.parts} keeps what is done; --resume goes on with it", err=True)
         raise
+    seconds = time.perf_counter() - began
+    if how.report:
+        write_whole(how.report, page(outcome.tally, run.facts(), seconds))
     first, *others = outcome.tally.lines()
-    rate = (outcome.tally.items - outcome.earlier) / max(time.perf_counter() - began, 1e-9)
+    rate = (outcome.tally.items - outcome.earlier) / max(seconds, 1e-9)
     typer.echo("\n".join([f"{first}, {rate:.1f} items/s", *others]), err=True)
 
 
@@ -212,7 +223,7 @@ def _settings(device: str | None, threads: str | None, workers: int) -> "Setting
 
 
 @contextmanager
-def _engine(connection: Connection, settings: "Settings") -> Iterator["Client | Local"]:
+def engine(connection: Connection, settings: "Settings") -> Iterator["Client | Local"]:
     """What answers, opened in the process that asks it."""
     if connection.address:
         with server(connection, TIMEOUT_S) as client:

@@ -99,6 +99,13 @@ class Run:
     part_items: int = PART_ITEMS
     resume: bool = False
 
+    def facts(self) -> dict[str, str]:
+        """What is done, for people to read."""
+        options = {name: str(value) for name, value in self.job.options.items()}
+        own = {"output": str(self.target.path), "task": self.job.task, **options}
+        shard = {"shard": f"{self.shard.number}/{self.shard.count}"} if self.shard.count > 1 else {}
+        return {**{name: str(value) for name, value in self.header.items()}, **own, **shard}
+
     def to(self, answers: Answers, advance: Advance) -> Outcome:
         """Does it.
 

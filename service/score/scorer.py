@@ -109,9 +109,9 @@ class Scorer:
         texts = " ".join(answer.text for answer in answers[:3])
         if self._job.task == "ocr":
             name, image = image_of(entry)
-            return Uncertain(confidence(result), str(name), texts, _thumbnail(image))
+            return Uncertain(confidence(result), str(name), texts, picture=_thumbnail(image))
         name, question = question_of(entry)
-        return Uncertain(confidence(result), str(name), texts, _excerpt(question))
+        return Uncertain(confidence(result), str(name), texts, text=_excerpt(question))
 
 
 def _is_answer(result: Result) -> bool:

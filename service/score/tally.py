@@ -17,12 +17,13 @@ UNCERTAIN = 48
 
 @dataclass(frozen=True)
 class Uncertain:
-    """An item that was answered with little confidence. shown: a PNG in base64, or a piece of text."""
+    """An item that was answered with little confidence. picture: a PNG in base64; text: a piece of what was asked."""
 
     confidence: float
     id: str
     answers: str
-    shown: str
+    picture: str = ""
+    text: str = ""
 
 
 @dataclass

@@ -300,14 +300,14 @@ def test_a_killed_worker_is_replaced(pictures: Path, environment: dict[str, str]
         with pipe.open("wb"):  # which waits until a worker, in the middle of its part, has opened the other end
             (guilty,) = [worker for worker in workers(process.pid) if holds(worker, pipe)]
             guilty.kill()
-            until(lambda: not guilty.is_running() or guilty.status() == psutil.STATUS_ZOMBIE)
+            until(lambda: not guilty.is_running())  # reaped: as a zombie it may still hold its end
         with pipe.open("wb") as again:
             again.write(content)
         assert process.wait(WAIT_S) == 0
     assert (tmp_path / "out").read_bytes() == whole
 
 
-@pytest.mark.parametrize(("how", "count"), [(signal.SIGKILL, 2), (signal.SIGTERM, 1)])
+@pytest.mark.parametrize(("how", "count"), [(signal.SIGKILL, 2), (signal.SIGTERM, 2)])
 def test_a_killed_run_is_gone_on_with(
     pictures: Path, environment: dict[str, str], whole: bytes, tmp_path: Path, how: signal.Signals, count: int
 ) -> None:
