@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, TypeAlias
 
 import typer
 
@@ -58,6 +58,9 @@ ThreadsOption: TypeAlias = Annotated[
     ),
 ]
 KINDS = {
+    "engine": Annotated[
+        Literal["local", "ray"], typer.Option(help="ray: a Ray cluster, at --address if it is not on this machine.")
+    ],
     "workers": Annotated[int, typer.Option(min=1, metavar="N", help="Processes that answer.")],
     "shard": Annotated[str, typer.Option(metavar="I/N", help="Take every Nth item, from the Ith: 1/N to N/N.")],
     "resume": Annotated[bool, typer.Option("--resume", help="Go on with a run that ended early.")],
@@ -78,6 +81,7 @@ KINDS = {
 class How:
     """How a run is done, whatever it is that is asked."""
 
+    engine: Literal["local", "ray"] = "local"
     workers: int = 1
     shard: str = "1/1"
     resume: bool = False
@@ -112,8 +116,7 @@ def ocr(
     in base64, or in Parquet `bytes`; and maybe `id`. A row of OUTPUT is {"id", "candidates": [{"text", "confidence"}],
     "rejected"} or {"id", "error"}, in order, its id the row's, else the path, else the row's number.
     """
-    settings = _settings(device, threads, how.workers)
-    _score("ocr", source, output, {"top_k": top_k}, partial(engine, connection, settings), how)
+    _score("ocr", source, output, {"top_k": top_k}, _means(connection, device, threads, how), how)
 
 
 @app.command()
@@ -134,11 +137,10 @@ def cloze(
     "confidence"}]} or {"id", "error"}, in order, its id the question's or row's, else the row's number; where there are
     several blanks, "blanks" has the candidates of each.
     """
-    settings = _settings(device, threads, how.workers)
-    _score("cloze", source, output, {"top_k": top_k}, partial(engine, connection, settings), how)
+    _score("cloze", source, output, {"top_k": top_k}, _means(connection, device, threads, how), how)
 
 
-def _score(task: str, place: str, output: str, options: dict[str, Any], engine: Any, how: How) -> None:
+def _score(task: str, place: str, output: str, options: dict[str, Any], means: "Means", how: How) -> None:
     """options: of each question."""
     from service.score.run import Run, Target
     from service.score.scorer import Job
@@ -156,20 +158,19 @@ def _score(task: str, place: str, output: str, options: dict[str, Any], engine: 
         return
     kind = how.format or ("parquet" if target.path.suffix.lower() == ".parquet" else "jsonl")
     header = {"input": place if "://" in place else str(Path(place).absolute())}
-    job = Job(task, engine, options, kind, shows=how.report is not None)
+    job = Job(task, means.engine, options, kind, shows=how.report is not None)
     with _ended_by_sigterm():
-        _do(Run(source, job, target, header, _shard(how.shard), how.part_items, how.resume), how)
+        _do(Run(source, job, target, header, _shard(how.shard), how.part_items, how.resume), means.answers, how)
 
 
-def _do(run: "Run", how: How) -> None:
+def _do(run: "Run", answers: Any, how: How) -> None:
     from service.score.output import write_whole
     from service.score.report import page
-    from service.score.workers import answers
 
     began = time.perf_counter()
     try:
         with _progress(run) as advance:
-            outcome = run.to(partial(answers, workers=how.workers), advance)
+            outcome = run.to(answers, advance)
     except BaseException:
         if run.target.unfinished:
             typer.echo(f"{run.target.parts} keeps what is done; --resume goes on with it", err=True)
@@ -214,12 +215,27 @@ def _shard(given: str) -> "Shard":
     raise typer.BadParameter(f"{given!r}, must be I/N with I from 1 to N", param_hint="--shard")
 
 
-def _settings(device: str | None, threads: str | None, workers: int) -> "Settings":
-    """Each worker's; they share the cores."""
+class Means(NamedTuple):
+    """What a run is done with: what opens an engine, and what has parts answered by engines."""
+
+    engine: Callable[[], Any]
+    answers: Callable[..., Any]
+
+
+def _means(connection: Connection, device: str | None, threads: str | None, how: How) -> Means:
+    """Workers share the cores of this machine; those of a cluster take one each."""
     settings = read_settings(device=device, threads=threads)
-    if threads is None and workers > 1:
-        settings = settings.model_copy(update={"threads": max(1, settings.threads // workers)})
-    return settings
+    if how.engine == "ray":
+        from service.score import ray_engine
+
+        settings = settings if threads else settings.model_copy(update={"threads": 1})
+        answers = partial(ray_engine.answers, workers=how.workers, threads=settings.threads, address=connection.address)
+        return Means(partial(engine, NO_SERVER, settings), answers)
+    from service.score import workers
+
+    if threads is None and how.workers > 1:
+        settings = settings.model_copy(update={"threads": max(1, settings.threads // how.workers)})
+    return Means(partial(engine, connection, settings), partial(workers.answers, workers=how.workers))
 
 
 @contextmanager

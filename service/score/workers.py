@@ -39,7 +39,7 @@ def answers(job: Job, parts: Iterator[Part], workers: int) -> Iterator[Scored]:
             yield score(part)
 
 
-class _Failure(NamedTuple):
+class Failure(NamedTuple):
     """Why a worker cannot go on. known: message is for the user, else a traceback."""
 
     message: str
@@ -118,7 +118,7 @@ class Crew:
         except (EOFError, OSError):
             self._replace(worker)
             return
-        if isinstance(heard, _Failure):
+        if isinstance(heard, Failure):
             raise ScoreError(heard.message) if heard.known else RuntimeError(heard.message)
         worker.parts.popleft()
         yield heard
@@ -155,8 +155,13 @@ def _work(pipe: Connection, job: Job) -> None:
             while True:
                 pipe.send(score(parts.get()))
     except Exception as error:
-        known = isinstance(error, OSError) or type(error).__module__.partition(".")[0] in OURS
-        pipe.send(_Failure(str(error) if known else traceback.format_exc(), known))
+        pipe.send(failure(error))
+
+
+def failure(error: Exception) -> Failure:
+    """What is told of the error that is being handled to where the run is led."""
+    known = isinstance(error, OSError) or type(error).__module__.partition(".")[0] in OURS
+    return Failure(str(error) if known else traceback.format_exc(), known)
 
 
 def _receive(pipe: Connection, parts: "queue.SimpleQueue[Part]") -> None:
