@@ -29,7 +29,6 @@ from service.score.workers import answers
 from service.settings import Settings
 
 BATCH = 64
-PART_ITEMS = 128
 
 
 def write_files(folder: Path, items: int) -> list[bytes]:
@@ -42,12 +41,12 @@ def write_files(folder: Path, items: int) -> list[bytes]:
     return contents
 
 
-def score(folder: Path, workers: int) -> float:
+def score(folder: Path, workers: int, part_items: int) -> float:
     """Files a second, written and synced as always; each worker has one thread."""
     with tempfile.TemporaryDirectory() as place:
         job = Job("ocr", partial(engine, NO_SERVER, Settings(threads=1, device="cpu")), {"top_k": 5})
         target = Target.of(f"{place}/out.jsonl")
-        run = Run(open_source("ocr", str(folder)), job, target, {}, part_items=PART_ITEMS)
+        run = Run(open_source("ocr", str(folder)), job, target, {}, part_items=part_items)
         done: list[tuple[float, int]] = []
         run.to(partial(answers, workers=workers), lambda items: done.append((time.perf_counter(), items)))
     warm = done[: workers + 1]  # the first tells of earlier runs, of which there are none
@@ -87,6 +86,7 @@ def main() -> None:
     """Prints a table of rates, and one of what was aimed at."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--items", type=int, default=16384, help="files")
+    parser.add_argument("--part-items", type=int, default=512, help="files of a part")
     parser.add_argument("--workers", type=int, default=2, help="processes beside one")
     parser.add_argument("--repeat", type=int, default=3, help="the best of so many counts: others only slow it down")
     args = parser.parse_args()
@@ -100,10 +100,10 @@ def main() -> None:
                 measured = {
                     "bare onnxruntime, decoded before": bare(contents, decoding=False),
                     "bare onnxruntime and decoding": bare(contents, decoding=True),
-                    "score, 1 worker on one core": score(Path(place), 1),
+                    "score, 1 worker on one core": score(Path(place), 1, args.part_items),
                 }
-            measured["score, 1 worker on all cores"] = score(Path(place), 1)
-            measured[many] = score(Path(place), args.workers)
+            measured["score, 1 worker on all cores"] = score(Path(place), 1, args.part_items)
+            measured[many] = score(Path(place), args.workers, args.part_items)
             rates = {name: max(rate, rates.get(name, 0.0)) for name, rate in measured.items()}
 
     print(", ".join(f"{key} {value}" for key, value in machine().items()))
