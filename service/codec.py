@@ -24,7 +24,7 @@ def ocr_request(message: ocr_pb2.RecognizeRequest) -> OcrRequest:
     if source is None:
         raise InvalidInput("source", "missing, must be image or gray")
     image = message.image if source == "image" else _gray_array(message.gray)
-    return OcrRequest(image, message.top_k or OCR_TOP_K)
+    return OcrRequest(image, message.top_k or OCR_TOP_K, tuple(message.allowed))
 
 
 def ocr_response(answer: OcrAnswer, version: int, timing: Timing | None = None) -> ocr_pb2.RecognizeResponse:

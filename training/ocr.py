@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from models.ocr.allowed import PENALTY
 from models.ocr.image import normalize_crop
 from training.config import ConfigError, OcrConfig
 from training.data.augment import Augment
@@ -127,10 +128,15 @@ class OcrTask:
         }
         side = self.config.crop_px
         generator = torch.Generator().manual_seed(0)
-        crops = [torch.randint(0, 256, (n, 1, side, side), generator=generator, dtype=torch.uint8) for n in (2, 1, 7)]
+        examples = []
+        for rows, sets in ((2, 3), (1, 1), (7, 2)):
+            crops = torch.randint(0, 256, (rows, 1, side, side), generator=generator, dtype=torch.uint8)
+            penalties = (torch.rand(sets, len(self.charset) + 1, generator=generator) < 0.5) * PENALTY
+            examples.append((crops, penalties, torch.arange(rows) % sets))
+        batch, sets_dim = torch.export.Dim("batch", min=1, max=4096), torch.export.Dim("sets", min=1, max=4096)
         module = ServedOcr(net, temperature, MAX_TOP_K)
-        batch = torch.export.Dim("batch", min=1, max=4096)
-        return Graph(module, [(c,) for c in crops], ({0: batch},), ["crops"], ["ids", "probs", "nothing"]), facts
+        inputs, outputs = ["crops", "penalties", "set_of"], ["ids", "probs", "nothing"]
+        return Graph(module, examples, ({0: batch}, {0: sets_dim}, {0: batch}), inputs, outputs), facts
 
     def vocabulary(self) -> dict[str, bytes]:
         return {"charset.txt": "".join(f"{forms}\n" for forms in self.charset).encode()}
@@ -151,14 +157,15 @@ class OcrTask:
 
 
 class ServedOcr(nn.Module):
-    """Logits → ids (N, k), probs (N, k), nothing (N,): what leaves the graph."""
+    """What models.ocr.model.OcrModel says: logits with penalties → ids (N, k), probs (N, k), nothing (N,)."""
 
     def __init__(self, net: nn.Module, temperature: float, k: int) -> None:
         super().__init__()
         self.net, self.temperature, self.k = net, temperature, k
 
-    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        probs = (self.net(crops) / self.temperature).softmax(dim=1)  # (N, num_classes + 1)
+    def forward(self, crops: Tensor, penalties: Tensor, set_of: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        logits = self.net(crops) / self.temperature + penalties[set_of]
+        probs = logits.softmax(dim=1)  # (N, num_classes + 1)
         best, ids = probs[:, :-1].topk(self.k, dim=1)
         return ids, best, probs[:, -1]
 

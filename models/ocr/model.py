@@ -9,6 +9,7 @@ import numpy as np
 from models.base import Model
 from models.bundle import Bundle
 from models.errors import InferenceError, InvalidInput
+from models.ocr.allowed import AllowedSets
 from models.ocr.image import check_size, decode_image, normalize_crop
 from models.ocr.types import DEFAULT_TOP_K, Candidate, GrayArray, OcrAnswer, OcrItem, OcrOutput, OcrRequest
 from models.runtime import Session
@@ -17,17 +18,20 @@ from models.runtime import Session
 class OcrModel(Model[OcrRequest, OcrItem, OcrOutput, OcrAnswer]):
     """Recognises one character.
 
-    The graph takes crops (N, 1, H, W) uint8 and gives ids (N, k) int64 and probs (N, k) float32, best first, and
-    nothing (N,) float32, the probability that there is no single character; probs and nothing share one softmax.
+    The graph takes crops (N, 1, H, W) uint8, the penalties (M, C + 1) float32 of the allowed sets of the batch, and
+    set_of (N,) int64, which of them each crop has. It gives ids (N, k) int64 and probs (N, k) float32, best first, and
+    nothing (N,) float32, the probability that there is no single character; probs and nothing share one softmax, over
+    what is allowed.
     """
 
     name = "ocr"
-    contract = 1
+    contract = 2
 
     def __init__(self, bundle: Bundle, session: Session) -> None:
         super().__init__(bundle, session)
         # A line a class: the character that is answered, then the other forms that the class stands for.
-        self.charset = [line[0] for line in bundle.text("charset.txt").splitlines()]
+        self.charset = bundle.text("charset.txt").splitlines()
+        self.allowed = AllowedSets(self.charset)
         facts = bundle.facts
         self.crop_px = int(facts["crop_px"])
         self.max_top_k = int(facts["max_top_k"])
@@ -43,12 +47,21 @@ class OcrModel(Model[OcrRequest, OcrItem, OcrOutput, OcrAnswer]):
         """Decodes, crops to the ink; see Model.preprocess."""
         if not 1 <= request.top_k <= self.max_top_k:
             raise InvalidInput("top_k", f"{request.top_k}, must be 1 to {self.max_top_k}")
-        return OcrItem(normalize_crop(self._gray(request.image), self.crop_px), request.top_k)
+        allowed = self.allowed.find(request.allowed)
+        return OcrItem(normalize_crop(self._gray(request.image), self.crop_px), request.top_k, allowed)
 
     def run(self, items: Sequence[OcrItem]) -> list[OcrOutput]:
         """One pass over the crops; see Model.run."""
         crops = np.stack([item.crop for item in items])[:, None]  # (N, 1, H, W)
-        out = self.session.run({"crops": crops})
+        sets = {id(item.allowed): item.allowed for item in items}
+        place = {key: number for number, key in enumerate(sets)}
+        out = self.session.run(
+            {
+                "crops": crops,
+                "penalties": np.stack([one.penalties for one in sets.values()]),
+                "set_of": np.array([place[id(item.allowed)] for item in items], np.int64),
+            }
+        )
         ids, probs, nothing = out["ids"], out["probs"], out["nothing"]
         if not (np.isfinite(probs).all() and np.isfinite(nothing).all()):
             raise InferenceError("ocr: the network gave NaN")
@@ -57,17 +70,18 @@ class OcrModel(Model[OcrRequest, OcrItem, OcrOutput, OcrAnswer]):
     def postprocess(self, item: OcrItem, output: OcrOutput) -> OcrAnswer:
         """The item's top_k characters; rejected where nothing or no character is likely enough."""
         pairs = zip(output.ids[: item.top_k].tolist(), output.probs[: item.top_k].tolist(), strict=True)
-        candidates = tuple(Candidate(self.charset[number], confidence) for number, confidence in pairs)
+        texts = item.allowed.texts  # of a set smaller than top_k the rest is not answered
+        candidates = tuple(Candidate(texts[number], confidence) for number, confidence in pairs if number in texts)
         best = float(output.probs[0])
         return OcrAnswer(candidates, rejected=output.nothing > best or best < self.rejection_threshold)
 
     def request_from_json(self, data: dict[str, Any]) -> OcrRequest:
-        """{"image": base64 of an encoded image, "top_k"?}."""
+        """{"image": base64 of an encoded image, "top_k"?, "allowed"?}."""
         try:
             image = base64.b64decode(data["image"], validate=True)
         except (KeyError, TypeError, ValueError):
             raise InvalidInput("image", "missing or not base64") from None
-        return OcrRequest(image, data.get("top_k", DEFAULT_TOP_K))
+        return OcrRequest(image, data.get("top_k", DEFAULT_TOP_K), tuple(data.get("allowed", ())))
 
     def answer_to_json(self, answer: OcrAnswer) -> dict[str, Any]:
         """{"candidates": [{"text", "confidence"}], "rejected"}."""

@@ -6,6 +6,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from models.ocr.allowed import AllowedSet
+
 GrayArray: TypeAlias = npt.NDArray[np.uint8]
 """(H, W) uint8, 0 = black, 255 = white."""
 
@@ -14,10 +16,14 @@ DEFAULT_TOP_K = 5
 
 @dataclass(frozen=True)
 class OcrRequest:
-    """One image. image: an encoded file's bytes, or grey pixels (H, W) uint8. top_k: 1 to the bundle's."""
+    """One image. image: an encoded file's bytes, or grey pixels (H, W) uint8. top_k: 1 to the bundle's.
+
+    allowed: what may be answered, names of models.ocr.allowed.KINDS and characters; empty for everything.
+    """
 
     image: bytes | GrayArray
     top_k: int = DEFAULT_TOP_K
+    allowed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,7 @@ class OcrItem:
 
     crop: GrayArray
     top_k: int
+    allowed: AllowedSet
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from models import bundle as bundles
 from models.errors import InferenceError, InvalidInput
+from models.ocr.allowed import KINDS, PENALTY, AllowedSets
 from models.ocr.model import OcrModel
 from models.ocr.types import OcrRequest
 from models.runtime import Session
@@ -100,3 +101,46 @@ def test_json_round_trip(model: OcrModel) -> None:
 def test_vocabulary_size_and_crop(model: OcrModel) -> None:
     assert model.vocabulary_size == 5
     assert model.preprocess(OcrRequest(bars(1))).crop.shape == (CROP_PX, CROP_PX)
+
+
+def test_an_allowed_set_is_applied_before_the_softmax(model: OcrModel) -> None:
+    free = model.answer(OcrRequest(bars(11)))
+    kept = model.answer(OcrRequest(bars(11), allowed=("空甲",)))
+    assert free.candidates[0].text == "满"
+    assert [c.text for c in kept.candidates] == ["空", "甲"]
+    before = {c.text: c.confidence for c in free.candidates}
+    assert before["空"] < 0.05 and kept.candidates[0].confidence > 0.9
+    assert model.answer(OcrRequest(np.full((30, 30), 255, np.uint8), allowed=("乙",))).rejected
+
+
+def test_rows_of_one_batch_have_sets_of_their_own(model: OcrModel) -> None:
+    asked = [OcrRequest(bars(11), allowed=allowed) for allowed in ((), ("乙",), ("hanzi",), ("丙", "乙"), ("乙",))]
+    items = [model.preprocess(request) for request in asked]
+    best = [model.postprocess(i, o).candidates[0].text for i, o in zip(items, model.run(items), strict=True)]
+    assert best == ["满", "乙", "满", "乙", "乙"]
+
+
+@pytest.mark.parametrize(
+    ("allowed", "problem"),
+    [
+        (("龘",), "'龘', must be a character that the model reads, or digits, uppercase"),
+        (("",), "no character in it"),
+        (("digits",), "no character in it"),
+        (("甲" * 20_001,), "20001 characters, at most 20000"),
+    ],
+)
+def test_bad_allowed_sets(model: OcrModel, allowed: tuple[str, ...], problem: str) -> None:
+    with pytest.raises(InvalidInput, match=f"allowed: {problem}"):
+        model.preprocess(OcrRequest(bars(1), allowed=allowed))
+
+
+def test_the_named_sets_and_the_form_that_was_asked_for() -> None:
+    sets = AllowedSets(["0０", "A", "b", "，,", "京", "〇", "永"])
+    texts = {name: "".join(sets.find((name,)).texts.values()) for name in KINDS}
+    assert texts == {
+        "digits": "0", "uppercase": "A", "lowercase": "b", "letters": "Ab", "hanzi": "京〇永", "punctuation": "，",
+        "plate": "0A京",
+    }  # fmt: skip
+    assert sets.find((",０",)).texts == {3: ",", 0: "０"}
+    assert sets.find(("digits",)) is sets.find(("digits",)) and sets.find(()) is sets.everything
+    assert sets.find(("京",)).penalties.tolist() == [PENALTY] * 4 + [0.0] + [PENALTY] * 2 + [0.0]

@@ -35,7 +35,9 @@ def ocr_graph(path: Path) -> None:
         helper.make_node("ReduceMean", ["ink", "axes"], ["mean4"], keepdims=0),
         helper.make_node("Unsqueeze", ["mean4", "last"], ["mean"]),
         helper.make_node("MatMul", ["mean", "weights"], ["products"]),
-        helper.make_node("Add", ["products", "bias"], ["logits"]),
+        helper.make_node("Add", ["products", "bias"], ["free"]),
+        helper.make_node("Gather", ["penalties", "set_of"], ["penalty"], axis=0),
+        helper.make_node("Add", ["free", "penalty"], ["logits"]),
         helper.make_node("Softmax", ["logits"], ["all"], axis=1),
         helper.make_node("Slice", ["all", "starts", "classes", "last"], ["characters"]),
         helper.make_node("Slice", ["all", "classes", "end", "last"], ["rest"]),
@@ -45,7 +47,11 @@ def ocr_graph(path: Path) -> None:
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info("crops", TensorProto.UINT8, ["N", 1, CROP_PX, CROP_PX])],
+        [
+            helper.make_tensor_value_info("crops", TensorProto.UINT8, ["N", 1, CROP_PX, CROP_PX]),
+            helper.make_tensor_value_info("penalties", TensorProto.FLOAT, ["M", 6]),
+            helper.make_tensor_value_info("set_of", TensorProto.INT64, ["N"]),
+        ],
         [
             helper.make_tensor_value_info("ids", TensorProto.INT64, ["N", 5]),
             helper.make_tensor_value_info("probs", TensorProto.FLOAT, ["N", 5]),

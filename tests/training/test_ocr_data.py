@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from models.ocr.allowed import PROVINCES
 from models.ocr.image import normalize_crop
 from training.config import OcrConfig
 from training.data import glyphs as glyphs_module
@@ -16,7 +17,7 @@ from training.data.charset import big5_level1, build_charset, gb2312_hanzi, leve
 from training.data.glyphs import GLYPH_PX, INK_PX, Font, Glyphs, load_glyphs, read_catalogue, render_font
 from training.data.nothing import draw_noise, draw_nothing, draw_several
 from training.data.ocr import OcrBatches, class_weights
-from training.data.plates import BINARY_PX, PROVINCES, Photographs, binarise, load_plates, vary
+from training.data.plates import BINARY_PX, Photographs, binarise, load_plates, vary
 
 DEJAVU = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
 FONT = Font("dejavu", (DEJAVU,), 0, "print", 1.0, False)

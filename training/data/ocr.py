@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from models.ocr.allowed import PLATE
 from models.ocr.image import normalize_crop
 from training.config import OcrConfig
 from training.data.augment import Augment
 from training.data.charset import CONFUSABLE, PUNCTUATION, level1_hanzi
 from training.data.glyphs import Glyphs
 from training.data.nothing import draw_nothing
-from training.data.plates import PLATE_CHARACTERS, Photographs, binarise, vary
+from training.data.plates import Photographs, binarise, vary
 
 GROUP = 32  # pictures of one call share size, blur and the like
 HARD_SHARE = 0.65  # of groups that are augmented at the step's level
@@ -66,7 +67,7 @@ class OcrBatches(Dataset[tuple[Tensor, Tensor]]):
         self.samplers = {
             "print": GlyphSampler(glyphs, weights),
             "hand": GlyphSampler(glyphs, weights, {"hand": 5.0, "brush": 3.0, "kai": 2.0, "print": 0.4, "bitmap": 0.0}),
-            "plate": GlyphSampler(glyphs, of_classes(charset, PLATE_CHARACTERS), {"brush": 0.0, "hand": 0.1}),
+            "plate": GlyphSampler(glyphs, of_classes(charset, PLATE), {"brush": 0.0, "hand": 0.1}),
         }
         self.alphanumeric = GlyphSampler(glyphs, of_classes(charset, string.ascii_letters + string.digits))
 

@@ -10,8 +10,6 @@ from PIL import Image
 
 Picture = npt.NDArray[np.uint8]
 
-PROVINCES = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
-PLATE_CHARACTERS = PROVINCES + "ABCDEFGHJKLMNPQRSTUVWXYZ0123456789港澳学警领使挂"
 BINARY_PX = 20
 HELD_OUT_EVERY = 5  # of a class's photographs, each fifth is kept for measuring
 

@@ -26,7 +26,7 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from tianzi.v1 import timing_pb2 as tianzi_dot_v1_dot_timing__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13tianzi/v1/ocr.proto\x12\ttianzi.v1\x1a\x17google/rpc/status.proto\x1a\x16tianzi/v1/timing.proto\":\n\tGrayImage\x12\r\n\x05width\x18\x01 \x01(\r\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\x0e\n\x06pixels\x18\x03 \x01(\x0c\"y\n\x10RecognizeRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12$\n\x04gray\x18\x02 \x01(\x0b\x32\x14.tianzi.v1.GrayImageH\x00\x12\r\n\x05top_k\x18\x03 \x01(\r\x12\x15\n\rmodel_version\x18\x04 \x01(\rB\x08\n\x06source\"6\n\x12\x43haracterCandidate\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x02\"\x92\x01\n\x11RecognizeResponse\x12\x31\n\ncandidates\x18\x01 \x03(\x0b\x32\x1d.tianzi.v1.CharacterCandidate\x12\x10\n\x08rejected\x18\x02 \x01(\x08\x12\x15\n\rmodel_version\x18\x03 \x01(\r\x12!\n\x06timing\x18\x04 \x01(\x0b\x32\x11.tianzi.v1.Timing\"F\n\x15\x42\x61tchRecognizeRequest\x12-\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.tianzi.v1.RecognizeRequest\"\xb2\x01\n\x16\x42\x61tchRecognizeResponse\x12\x35\n\x05items\x18\x01 \x03(\x0b\x32&.tianzi.v1.BatchRecognizeResponse.Item\x1a\x61\n\x04Item\x12*\n\x02ok\x18\x01 \x01(\x0b\x32\x1c.tianzi.v1.RecognizeResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"R\n\x16StreamRecognizeRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12,\n\x07request\x18\x02 \x01(\x0b\x32\x1b.tianzi.v1.RecognizeRequest\"\x80\x01\n\x17StreamRecognizeResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x02ok\x18\x02 \x01(\x0b\x32\x1c.tianzi.v1.RecognizeResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result2\x89\x02\n\nOcrService\x12\x46\n\tRecognize\x12\x1b.tianzi.v1.RecognizeRequest\x1a\x1c.tianzi.v1.RecognizeResponse\x12U\n\x0e\x42\x61tchRecognize\x12 .tianzi.v1.BatchRecognizeRequest\x1a!.tianzi.v1.BatchRecognizeResponse\x12\\\n\x0fStreamRecognize\x12!.tianzi.v1.StreamRecognizeRequest\x1a\".tianzi.v1.StreamRecognizeResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13tianzi/v1/ocr.proto\x12\ttianzi.v1\x1a\x17google/rpc/status.proto\x1a\x16tianzi/v1/timing.proto\":\n\tGrayImage\x12\r\n\x05width\x18\x01 \x01(\r\x12\x0e\n\x06height\x18\x02 \x01(\r\x12\x0e\n\x06pixels\x18\x03 \x01(\x0c\"\x8a\x01\n\x10RecognizeRequest\x12\x0f\n\x05image\x18\x01 \x01(\x0cH\x00\x12$\n\x04gray\x18\x02 \x01(\x0b\x32\x14.tianzi.v1.GrayImageH\x00\x12\r\n\x05top_k\x18\x03 \x01(\r\x12\x15\n\rmodel_version\x18\x04 \x01(\r\x12\x0f\n\x07\x61llowed\x18\x05 \x03(\tB\x08\n\x06source\"6\n\x12\x43haracterCandidate\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x02\"\x92\x01\n\x11RecognizeResponse\x12\x31\n\ncandidates\x18\x01 \x03(\x0b\x32\x1d.tianzi.v1.CharacterCandidate\x12\x10\n\x08rejected\x18\x02 \x01(\x08\x12\x15\n\rmodel_version\x18\x03 \x01(\r\x12!\n\x06timing\x18\x04 \x01(\x0b\x32\x11.tianzi.v1.Timing\"F\n\x15\x42\x61tchRecognizeRequest\x12-\n\x08requests\x18\x01 \x03(\x0b\x32\x1b.tianzi.v1.RecognizeRequest\"\xb2\x01\n\x16\x42\x61tchRecognizeResponse\x12\x35\n\x05items\x18\x01 \x03(\x0b\x32&.tianzi.v1.BatchRecognizeResponse.Item\x1a\x61\n\x04Item\x12*\n\x02ok\x18\x01 \x01(\x0b\x32\x1c.tianzi.v1.RecognizeResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"R\n\x16StreamRecognizeRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12,\n\x07request\x18\x02 \x01(\x0b\x32\x1b.tianzi.v1.RecognizeRequest\"\x80\x01\n\x17StreamRecognizeResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x02ok\x18\x02 \x01(\x0b\x32\x1c.tianzi.v1.RecognizeResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result2\x89\x02\n\nOcrService\x12\x46\n\tRecognize\x12\x1b.tianzi.v1.RecognizeRequest\x1a\x1c.tianzi.v1.RecognizeResponse\x12U\n\x0e\x42\x61tchRecognize\x12 .tianzi.v1.BatchRecognizeRequest\x1a!.tianzi.v1.BatchRecognizeResponse\x12\\\n\x0fStreamRecognize\x12!.tianzi.v1.StreamRecognizeRequest\x1a\".tianzi.v1.StreamRecognizeResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,22 +35,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GRAYIMAGE']._serialized_start=83
   _globals['_GRAYIMAGE']._serialized_end=141
-  _globals['_RECOGNIZEREQUEST']._serialized_start=143
-  _globals['_RECOGNIZEREQUEST']._serialized_end=264
-  _globals['_CHARACTERCANDIDATE']._serialized_start=266
-  _globals['_CHARACTERCANDIDATE']._serialized_end=320
-  _globals['_RECOGNIZERESPONSE']._serialized_start=323
-  _globals['_RECOGNIZERESPONSE']._serialized_end=469
-  _globals['_BATCHRECOGNIZEREQUEST']._serialized_start=471
-  _globals['_BATCHRECOGNIZEREQUEST']._serialized_end=541
-  _globals['_BATCHRECOGNIZERESPONSE']._serialized_start=544
-  _globals['_BATCHRECOGNIZERESPONSE']._serialized_end=722
-  _globals['_BATCHRECOGNIZERESPONSE_ITEM']._serialized_start=625
-  _globals['_BATCHRECOGNIZERESPONSE_ITEM']._serialized_end=722
-  _globals['_STREAMRECOGNIZEREQUEST']._serialized_start=724
-  _globals['_STREAMRECOGNIZEREQUEST']._serialized_end=806
-  _globals['_STREAMRECOGNIZERESPONSE']._serialized_start=809
-  _globals['_STREAMRECOGNIZERESPONSE']._serialized_end=937
-  _globals['_OCRSERVICE']._serialized_start=940
-  _globals['_OCRSERVICE']._serialized_end=1205
+  _globals['_RECOGNIZEREQUEST']._serialized_start=144
+  _globals['_RECOGNIZEREQUEST']._serialized_end=282
+  _globals['_CHARACTERCANDIDATE']._serialized_start=284
+  _globals['_CHARACTERCANDIDATE']._serialized_end=338
+  _globals['_RECOGNIZERESPONSE']._serialized_start=341
+  _globals['_RECOGNIZERESPONSE']._serialized_end=487
+  _globals['_BATCHRECOGNIZEREQUEST']._serialized_start=489
+  _globals['_BATCHRECOGNIZEREQUEST']._serialized_end=559
+  _globals['_BATCHRECOGNIZERESPONSE']._serialized_start=562
+  _globals['_BATCHRECOGNIZERESPONSE']._serialized_end=740
+  _globals['_BATCHRECOGNIZERESPONSE_ITEM']._serialized_start=643
+  _globals['_BATCHRECOGNIZERESPONSE_ITEM']._serialized_end=740
+  _globals['_STREAMRECOGNIZEREQUEST']._serialized_start=742
+  _globals['_STREAMRECOGNIZEREQUEST']._serialized_end=824
+  _globals['_STREAMRECOGNIZERESPONSE']._serialized_start=827
+  _globals['_STREAMRECOGNIZERESPONSE']._serialized_end=955
+  _globals['_OCRSERVICE']._serialized_start=958
+  _globals['_OCRSERVICE']._serialized_end=1223
 # @@protoc_insertion_point(module_scope)

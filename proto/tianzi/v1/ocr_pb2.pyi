@@ -58,6 +58,7 @@ class RecognizeRequest(_message.Message):
     GRAY_FIELD_NUMBER: _builtins.int
     TOP_K_FIELD_NUMBER: _builtins.int
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    ALLOWED_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
     """An encoded file: PNG, JPEG, WebP, BMP, GIF or TIFF. Of several frames the first is read, EXIF rotation is
     applied, transparency is laid on white.
@@ -70,6 +71,13 @@ class RecognizeRequest(_message.Message):
     def gray(self) -> Global___GrayImage:
         """Grey pixels."""
 
+    @_builtins.property
+    def allowed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What may be answered; none means everything. Each is the name of a set: "digits", "uppercase", "lowercase",
+        "letters", "hanzi", "punctuation" or "plate" (what number plates of mainland China show), or else a string of which
+        every character is allowed, 20,000 in all at most. The confidences are shares among what is allowed.
+        """
+
     def __init__(
         self,
         *,
@@ -77,10 +85,11 @@ class RecognizeRequest(_message.Message):
         gray: Global___GrayImage | None = ...,
         top_k: _builtins.int = ...,
         model_version: _builtins.int = ...,
+        allowed: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["gray", b"gray", "image", b"image", "source", b"source"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["gray", b"gray", "image", b"image", "model_version", b"model_version", "source", b"source", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "gray", b"gray", "image", b"image", "model_version", b"model_version", "source", b"source", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["image", "gray"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
