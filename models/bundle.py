@@ -20,6 +20,7 @@ from models.errors import BundleError, ModelNotFound
 FORMAT = 1
 MANIFEST = "bundle.json"
 GRAPH = "model.onnx"
+INT8_GRAPH = "model.int8.onnx"
 GOLDEN = "golden.json"
 
 
@@ -42,6 +43,11 @@ class Bundle:
     @property
     def graph(self) -> Path:
         return self.path / GRAPH
+
+    @property
+    def int8_graph(self) -> Path | None:
+        """The same graph for CPUs, where the bundle has one."""
+        return self.path / INT8_GRAPH if INT8_GRAPH in self.manifest["files"] else None
 
     def text(self, name: str) -> str:
         """A vocabulary or other text file of the bundle."""

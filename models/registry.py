@@ -6,10 +6,11 @@ from typing import Any
 
 from models import bundle as bundles
 from models.base import Model
+from models.bundle import Bundle
 from models.cloze.model import ClozeModel
 from models.errors import BundleError, TianziError
 from models.ocr.model import OcrModel
-from models.runtime import Session
+from models.runtime import CUDA, Session, may_use_cuda
 
 MODELS: dict[str, type[Model[Any, Any, Any, Any]]] = {"ocr": OcrModel, "cloze": ClozeModel}
 # fp16 on a GPU and another CPU's int8 kernels differ from the maker's machine by less than this.
@@ -37,7 +38,7 @@ def load_model(
     bundle = bundles.load(path, cls.contract)
     if (bundle.name, str(bundle.version)) != (name, path.name):
         raise BundleError(f"{path}: holds model {bundle.name} version {bundle.version}")
-    model = cls(bundle, Session(bundle.graph, device, threads))
+    model = cls(bundle, open_session(bundle, device, threads))
     replay_golden(model)
     warm_up(model, warm_rows)
     return model
@@ -48,6 +49,16 @@ def warm_up(model: Model[Any, Any, Any, Any], rows: int) -> None:
     items = [model.preprocess(model.request_from_json(case["request"])) for case in model.bundle.golden()]
     for size in [2**power for power in range(rows.bit_length())]:
         model.run(list(islice(cycle(items), size)))
+
+
+def open_session(bundle: Bundle, device: str, threads: int) -> Session:
+    """Opens the bundle's graph: on a CPU the int8 one, if there is one. Raises: BundleError."""
+    small = bundle.int8_graph
+    if small is None or may_use_cuda(device):
+        session = Session(bundle.graph, device, threads)
+        if small is None or session.provider == CUDA:
+            return session
+    return Session(small, "cpu", threads)
 
 
 def replay_golden(model: Model[Any, Any, Any, Any]) -> None:

@@ -65,9 +65,14 @@ class Session:
         return {name: np.asarray(output) for name, output in zip(self.output_names, outputs, strict=True)}
 
 
+def may_use_cuda(device: str) -> bool:
+    """Whether a session would try CUDA. It may still fall back: the GPU build lists CUDA without a GPU, too."""
+    return device != "cpu" and CUDA in ort.get_available_providers()
+
+
 def _providers(device: str) -> list[Any]:
     cpu: list[Any] = ["CPUExecutionProvider"]
-    if device == "cpu" or CUDA not in ort.get_available_providers():
+    if not may_use_cuda(device):
         return cpu
     if hasattr(ort, "preload_dlls"):
         ort.preload_dlls()  # CUDA libraries from their wheels; silent where there are none

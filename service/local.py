@@ -42,7 +42,11 @@ class Local:
         self._models: dict[str, AnyModel] = {}
 
     def recognize_many(
-        self, images: Iterable[ImageSource | TianziError], *, top_k: int = DEFAULT_TOP_K
+        self,
+        images: Iterable[ImageSource | TianziError],
+        *,
+        top_k: int = DEFAULT_TOP_K,
+        allowed: str | Sequence[str] = (),
     ) -> Iterator[Recognition | TianziError]:
         """See Client. Files are read and decoded in threads while the model runs.
 
@@ -50,7 +54,7 @@ class Local:
             models.errors.BundleError, models.errors.ModelNotFound: the model cannot be loaded.
             models.errors.ModelNotReady: its engine is lost.
         """
-        make_call = partial(calls.recognize_call, top_k=top_k)
+        make_call = partial(calls.recognize_call, top_k=top_k, allowed=allowed)
         return self._many("ocr", images, make_call, codec.ocr_request, codec.ocr_response)
 
     def fill_many(self, questions: Iterable[Document | Question | TianziError]) -> Iterator[Filling | TianziError]:

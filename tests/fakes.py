@@ -75,7 +75,7 @@ class FakeModel(Model[Any, Any, int, Any]):
 
 
 class FakeOcr(FakeModel):
-    """An image of n bytes or pixels shows the nth character after 一; pixels that are all white, nothing."""
+    """An image of n bytes or pixels shows the nth character after 一, or what is allowed; white pixels, nothing."""
 
     name = "ocr"
     field = "image"
@@ -90,7 +90,7 @@ class FakeOcr(FakeModel):
         return len(item.image) if isinstance(item.image, bytes) else item.image.size
 
     def postprocess(self, item: OcrRequest, output: int) -> OcrAnswer:
-        characters = [chr(ord("一") + output + place) for place in range(item.top_k)]
+        characters = item.allowed or [chr(ord("一") + output + place) for place in range(item.top_k)]
         candidates = tuple(Candidate(text, 1 / 2 ** (place + 1)) for place, text in enumerate(characters))
         return OcrAnswer(candidates, rejected=not isinstance(item.image, bytes) and bool((item.image == 255).all()))
 

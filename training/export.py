@@ -12,7 +12,7 @@ import tempfile
 import tomllib
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,16 +24,19 @@ import torch
 from torch import nn
 
 from models import bundle as bundles
-from models.registry import MODELS
+from models.registry import MODELS, open_session
 from models.runtime import Session
 from training.config import ConfigError, TrainConfig
 from training.graph import Graph
 from training.loop import CHECKPOINT, load_checkpoint, run_folder
+from training.quantize import fuse_norms, quantize
 from training.train import make_task
 
 OPSET = 20
 # Largest difference between torch and onnxruntime that fp32 rounding explains.
 PARITY = 2e-5
+# Share of validation samples that the int8 graph may lose.
+INT8_LOSS = 0.001
 # Smaller tensors (biases, norms) stay fp32: they weigh nothing and carry the scale of everything.
 MIN_FP16_ELEMENTS = 4096
 
@@ -79,6 +82,10 @@ def export(task: ExportTask, model_name: str, version: int, root: Path) -> Path:
         to_onnx(graph, exact)
         check_parity(graph, exact)
         store_fp16(exact, file)
+        files: dict[str, Path | bytes] = {bundles.GRAPH: file, **task.vocabulary(), bundles.GOLDEN: b"[]\n"}
+        small = Path(folder) / bundles.INT8_GRAPH
+        if graph.accuracy is not None and passes_int8(graph, file, small):
+            files[bundles.INT8_GRAPH] = small
         manifest = {
             "name": model_name,
             "version": version,
@@ -95,7 +102,6 @@ def export(task: ExportTask, model_name: str, version: int, root: Path) -> Path:
         target = root / model_name / str(version)
         card = target / "README.md"
         text = card.read_bytes() if card.exists() else b""
-        files: dict[str, Path | bytes] = {bundles.GRAPH: file, **task.vocabulary(), bundles.GOLDEN: b"[]\n"}
         bundles.write(target, files, manifest)
         golden = answer_golden(target, model_name, task.golden_requests())
         bundles.write(target, {**files, bundles.GOLDEN: golden}, manifest)
@@ -146,6 +152,18 @@ def check_parity(graph: Graph, file: Path) -> None:
                     raise ConfigError(f"export: {name} differs from torch by {worst:.2e}, at most {PARITY:.0e}")
 
 
+def passes_int8(graph: Graph, exact: Path, target: Path) -> bool:
+    """Writes the int8 graph; whether it answers as many validation samples rightly as the gate asks for."""
+    assert graph.accuracy is not None
+    fused = target.with_name("fused.onnx")
+    to_onnx(replace(graph, module=fuse_norms(graph.module)), fused)
+    quantize(fused, target, graph.calibration)
+    before, after = graph.accuracy(Session(exact, "cpu")), graph.accuracy(Session(target, "cpu"))
+    kept = after >= before - INT8_LOSS
+    print(f"int8: {after:.4f} right, fp32 {before:.4f}: {'kept' if kept else 'left out'}", file=sys.stderr)
+    return kept
+
+
 def store_fp16(source: Path, target: Path) -> None:
     """Large weights as fp16 with a Cast behind each: half the file; the runtime folds the Cast when it loads."""
     model = onnx.load(source)
@@ -176,7 +194,7 @@ def answer_golden(target: Path, model_name: str, requests: Sequence[Mapping[str,
     """golden.json: the requests with the bundle's own answers."""
     cls = MODELS[model_name]
     bundle = bundles.load(target, cls.contract)
-    model = cls(bundle, Session(bundle.graph, "cpu"))
+    model = cls(bundle, open_session(bundle, "cpu", 1))
     cases = []
     for request in requests:
         answer = model.answer(model.request_from_json(dict(request)))

@@ -1,22 +1,31 @@
 """Graph: what a task hands to the exporter, with its confidence calibrated."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy.typing as npt
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from models.runtime import Session
 
 
 @dataclass(frozen=True)
 class Graph:
-    """What to export: a module and inputs of several shapes; the first are the example, all check parity."""
+    """What to export: a module and inputs of several shapes; the first are the example, all check parity.
+
+    accuracy: share of validation samples that a session answers rightly. Where it is given, an int8 graph is made,
+    calibrated with inputs such as calibration's, and kept if it loses no more than INT8_LOSS.
+    """
 
     module: nn.Module
     examples: Sequence[tuple[Tensor, ...]]
     dynamic_shapes: tuple[dict[int, Any], ...]
     input_names: Sequence[str]
     output_names: Sequence[str]
+    calibration: Sequence[Mapping[str, npt.NDArray[Any]]] = ()
+    accuracy: Callable[[Session], float] | None = None
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from models.ocr.allowed import PENALTY
 from models.ocr.image import normalize_crop
+from models.runtime import Session
 from training.config import ConfigError, OcrConfig
 from training.data.augment import Augment
 from training.data.charset import build_charset, level1_hanzi
@@ -33,6 +34,7 @@ MAX_SIDE_PX = 4096
 # Share of clean characters of unseen fonts that the confidence threshold may reject.
 REJECTED_CLEAN = 0.002
 GOLDEN_CHARACTERS = "填字永國7"
+CALIBRATION_BATCHES = 3
 
 
 class OcrTask:
@@ -88,7 +90,7 @@ class OcrTask:
             augment = Augment(start, 1.0)
             degraded += augment.photograph(1 - torch.from_numpy(group).float().unsqueeze(1) / 255)
             nothing += [draw_nothing(rng, group) for _ in range(8)]
-        several = [draw_several(rng, images[order[i : i + GROUP]]) for i in range(256)]
+        several = [draw_several(rng, images[rng.choice(len(images), 4)]) for _ in range(256)]
         clean = images[level1[labels] > 0], labels[level1[labels] > 0]
         none = len(self.charset)
         sets = {
@@ -129,28 +131,50 @@ class OcrTask:
         side = self.config.crop_px
         generator = torch.Generator().manual_seed(0)
         examples = []
-        for rows, sets in ((2, 3), (1, 1), (7, 2)):
+        for rows, kinds in ((2, 3), (1, 1), (7, 2)):
             crops = torch.randint(0, 256, (rows, 1, side, side), generator=generator, dtype=torch.uint8)
-            penalties = (torch.rand(sets, len(self.charset) + 1, generator=generator) < 0.5) * PENALTY
-            examples.append((crops, penalties, torch.arange(rows) % sets))
+            penalties = (torch.rand(kinds, len(self.charset) + 1, generator=generator) < 0.5) * PENALTY
+            examples.append((crops, penalties, torch.arange(rows) % kinds))
         batch, sets_dim = torch.export.Dim("batch", min=1, max=4096), torch.export.Dim("sets", min=1, max=4096)
         module = ServedOcr(net, temperature, MAX_TOP_K)
         inputs, outputs = ["crops", "penalties", "set_of"], ["ids", "probs", "nothing"]
-        return Graph(module, examples, ({0: batch}, {0: sets_dim}, {0: batch}), inputs, outputs), facts
+        shapes = ({0: batch}, {0: sets_dim}, {0: batch})
+        batches, steps = self.batches(), self.config.steps
+        feeds = [self._feeds(batches[steps - step][0]) for step in range(1, CALIBRATION_BATCHES + 1)]
+
+        def accuracy(session: Session) -> float:
+            right = [
+                session.run(self._feeds(c))["ids"][:, 0] == y.numpy()
+                for name in ("clean", "degraded")
+                for c, y in zip(*(part.split(256) for part in sets[name]), strict=True)
+            ]
+            return float(np.concatenate(right).mean())
+
+        return Graph(module, examples, shapes, inputs, outputs, feeds, accuracy), facts
+
+    def _feeds(self, crops: Tensor) -> dict[str, npt.NDArray[Any]]:
+        """What the graph takes for crops that may show anything."""
+        penalties = np.zeros((1, len(self.charset) + 1), np.float32)
+        return {"crops": crops.numpy(), "penalties": penalties, "set_of": np.zeros(len(crops), np.int64)}
 
     def vocabulary(self) -> dict[str, bytes]:
         return {"charset.txt": "".join(f"{forms}\n" for forms in self.charset).encode()}
 
     def golden_requests(self) -> list[dict[str, Any]]:
-        """A few characters, each in another held-out font that has it, and a blank sheet."""
-        pictures = [np.full((40, 40), 255, np.uint8)]
+        """A few characters, each in another held-out font that has it, and a blank sheet.
+
+        One candidate each, the blank sheet's named beforehand: the order of what is unlikely differs with the device.
+        """
+        blank = base64.b64encode(_png(np.full((40, 40), 255, np.uint8))).decode()
+        requests: list[dict[str, Any]] = [{"image": blank, "top_k": 1, "allowed": ["永"]}]
         for i, char in enumerate(GOLDEN_CHARACTERS):
             number = next(n for n, forms in enumerate(self.charset) if char in forms)
             fonts = [g for g in self.held_out if number in g.ids]
             if fonts:
                 glyphs = fonts[i % len(fonts)]
-                pictures.append(glyphs.images[np.flatnonzero(glyphs.ids == number)[0]])
-        return [{"image": base64.b64encode(_png(picture)).decode(), "top_k": 3} for picture in pictures]
+                picture = _png(glyphs.images[np.flatnonzero(glyphs.ids == number)[0]])
+                requests.append({"image": base64.b64encode(picture).decode(), "top_k": 1})
+        return requests
 
     def training_data(self) -> list[str]:
         return [f"glyphs of the font {font.name}" for font in self.fonts]
@@ -164,7 +188,7 @@ class ServedOcr(nn.Module):
         self.net, self.temperature, self.k = net, temperature, k
 
     def forward(self, crops: Tensor, penalties: Tensor, set_of: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        logits = self.net(crops) / self.temperature + penalties[set_of]
+        logits = self.net(crops) / self.temperature + penalties.index_select(0, set_of)
         probs = logits.softmax(dim=1)  # (N, num_classes + 1)
         best, ids = probs[:, :-1].topk(self.k, dim=1)
         return ids, best, probs[:, -1]

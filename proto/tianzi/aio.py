@@ -60,22 +60,30 @@ class AsyncClient:
         self._health = calls.health_method(self._channel)
         self._server: Any = server_pb2_grpc.ServerServiceStub(self._channel)
 
-    async def recognize(self, image: ImageSource, *, top_k: int = DEFAULT_TOP_K, model_version: int = 0) -> Recognition:
+    async def recognize(
+        self,
+        image: ImageSource,
+        *,
+        top_k: int = DEFAULT_TOP_K,
+        allowed: str | Sequence[str] = (),
+        model_version: int = 0,
+    ) -> Recognition:
         """See Client. Files are read and images encoded in a thread."""
-        return await self._ask(self._ocr, await asyncio.to_thread(calls.recognize_call, image, top_k, model_version))
+        make = partial(calls.recognize_call, image, top_k, allowed, model_version)
+        return await self._ask(self._ocr, await asyncio.to_thread(make))
 
     def recognize_many(
         self,
         images: Iterable[ImageSource | TianziError] | AsyncIterable[ImageSource | TianziError],
         *,
         top_k: int = DEFAULT_TOP_K,
+        allowed: str | Sequence[str] = (),
         model_version: int = 0,
         window: int = DEFAULT_WINDOW,
     ) -> AsyncIterator[Recognition | TianziError]:
         """See Client. A plain iterable is read in the event loop, so it should not block."""
-        return self._stream(
-            self._ocr, partial(calls.recognize_call, top_k=top_k, model_version=model_version), images, window
-        )
+        make = partial(calls.recognize_call, top_k=top_k, allowed=allowed, model_version=model_version)
+        return self._stream(self._ocr, make, images, window)
 
     async def fill(
         self,

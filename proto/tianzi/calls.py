@@ -59,9 +59,11 @@ class Call(Generic[Result]):
     read: Callable[[Any], Result]
 
 
-def recognize_call(image: ImageSource, top_k: int, model_version: int = 0) -> Call[Recognition]:
+def recognize_call(
+    image: ImageSource, top_k: int, allowed: str | Sequence[str] = (), model_version: int = 0
+) -> Call[Recognition]:
     """The call for one image. Raises: InvalidInput."""
-    request = convert.recognize_request(image, top_k)
+    request = convert.recognize_request(image, top_k, allowed)
     request.model_version = convert.model_version(model_version)
     return Call(request, convert.recognition)
 

@@ -66,18 +66,28 @@ class Client:
         self._health = calls.health_method(self._channel)
         self._server = server_pb2_grpc.ServerServiceStub(self._channel)
 
-    def recognize(self, image: ImageSource, *, top_k: int = DEFAULT_TOP_K, model_version: int = 0) -> Recognition:
+    def recognize(
+        self,
+        image: ImageSource,
+        *,
+        top_k: int = DEFAULT_TOP_K,
+        allowed: str | Sequence[str] = (),
+        model_version: int = 0,
+    ) -> Recognition:
         """Recognises the character in an image: a path, encoded bytes, a PIL image or a uint8 array.
 
+        allowed: what may be answered: characters in one string or several, and names of sets: digits, uppercase,
+        lowercase, letters, hanzi, punctuation, plate; empty for everything.
         model_version: the version that must answer, or NotFound is raised; 0 for the newest. So in all methods.
         """
-        return self._ask(self._ocr, calls.recognize_call(image, top_k, model_version))
+        return self._ask(self._ocr, calls.recognize_call(image, top_k, allowed, model_version))
 
     def recognize_many(
         self,
         images: Iterable[ImageSource | TianziError],
         *,
         top_k: int = DEFAULT_TOP_K,
+        allowed: str | Sequence[str] = (),
         model_version: int = 0,
         window: int = DEFAULT_WINDOW,
     ) -> Iterator[Recognition | TianziError]:
@@ -88,9 +98,8 @@ class Client:
         A server that restarts is waited for, up to the timeout, and asked again for what it has not answered.
         window: images read ahead of the result that is asked for; 1 suits a live source.
         """
-        return self._stream(
-            self._ocr, partial(calls.recognize_call, top_k=top_k, model_version=model_version), images, window
-        )
+        make = partial(calls.recognize_call, top_k=top_k, allowed=allowed, model_version=model_version)
+        return self._stream(self._ocr, make, images, window)
 
     def fill(
         self,

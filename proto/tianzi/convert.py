@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,13 @@ from tianzi.v1 import cloze_pb2, ocr_pb2, server_pb2
 UINT32_MAX = 2**32 - 1
 
 
-def recognize_request(image: ImageSource, top_k: int) -> ocr_pb2.RecognizeRequest:
+def recognize_request(image: ImageSource, top_k: int, allowed: str | Sequence[str] = ()) -> ocr_pb2.RecognizeRequest:
     """Reads or encodes an image. A grey array goes as it is, a PIL image or a colour array as PNG.
 
     Raises:
         InvalidInput: it is none of the kinds of image, or cannot be read.
     """
-    request = ocr_pb2.RecognizeRequest(top_k=_top_k(top_k))
+    request = ocr_pb2.RecognizeRequest(top_k=_top_k(top_k), allowed=[allowed] if isinstance(allowed, str) else allowed)
     if isinstance(image, bytes | bytearray):
         request.image = bytes(image)
     elif isinstance(image, str | os.PathLike):

@@ -11,11 +11,13 @@ import typer
 from models.cloze.types import DEFAULT_TOP_K
 from service.cli.options import (
     DEFAULT_SERVER,
+    AllowedOption,
     CommandError,
     Connection,
     JsonOption,
     LocalOption,
     TopKOption,
+    allowed_set,
     connects,
     engine,
     server,
@@ -26,6 +28,7 @@ from service.cli.options import (
 def recognize(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Images of one character each; - is stdin.")],
     top_k: TopKOption = DEFAULT_TOP_K,
+    allowed: AllowedOption = "",
     connection: Connection = DEFAULT_SERVER,
     local: LocalOption = False,
     as_json: JsonOption = False,
@@ -39,7 +42,9 @@ def recognize(
     images = (sys.stdin.buffer.read() if file == "-" else file for file in files)
     failed = False
     with engine(connection, local) as asked:
-        for file, result in zip(files, asked.recognize_many(images, top_k=top_k), strict=True):
+        for file, result in zip(
+            files, asked.recognize_many(images, top_k=top_k, allowed=allowed_set(allowed)), strict=True
+        ):
             failed |= isinstance(result, TianziError)
             if as_json:
                 show.json_line({"id": file, **result_json(result)})

@@ -47,7 +47,22 @@ JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON.
 LocalOption: TypeAlias = Annotated[
     bool, typer.Option("--local", help="Ask no server: load the model into this process.")
 ]
+AllowedOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--allowed",
+        metavar="SET",
+        help="What may be answered: characters, or digits, uppercase, lowercase, letters, hanzi, punctuation, plate; "
+        "several with commas between.",
+        show_default="everything",
+    ),
+]
 TopKOption: TypeAlias = Annotated[int, typer.Option("--top-k", min=1, metavar="K", help="Candidates to give.")]
+
+
+def allowed_set(text: str) -> list[str]:
+    """The parts of --allowed."""
+    return [part for part in text.split(",") if part]
 
 
 class CommandError(Exception):

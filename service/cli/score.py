@@ -15,9 +15,11 @@ import typer
 from models.cloze.types import DEFAULT_TOP_K
 from service.cli.options import (
     NO_SERVER,
+    AllowedOption,
     CommandError,
     Connection,
     TopKOption,
+    allowed_set,
     connects,
     expands,
     read_settings,
@@ -105,6 +107,7 @@ def ocr(
     source: SourceArgument,
     output: OutputArgument,
     top_k: TopKOption = DEFAULT_TOP_K,
+    allowed: AllowedOption = "",
     connection: Connection = NO_SERVER,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
@@ -116,7 +119,8 @@ def ocr(
     in base64, or in Parquet `bytes`; and maybe `id`. A row of OUTPUT is {"id", "candidates": [{"text", "confidence"}],
     "rejected"} or {"id", "error"}, in order, its id the row's, else the path, else the row's number.
     """
-    _score("ocr", source, output, {"top_k": top_k}, _means(connection, device, threads, how), how)
+    options = {"top_k": top_k, "allowed": allowed_set(allowed)}
+    _score("ocr", source, output, options, _means(connection, device, threads, how), how)
 
 
 @app.command()

@@ -51,10 +51,11 @@ class OcrAdapter(Adapter[OcrRequest, OcrAnswer]):
 
     def requests(self, tensors: Mapping[str, Array], parameters: "Parameters") -> list[OcrRequest]:
         top_k = parameters.top_k(OCR_TOP_K)
+        allowed = tuple(filter(None, parameters.text("allowed").split(",")))
         parameters.require_no_more()
         if len(tensors) != 1:
             raise InvalidInput("inputs", "exactly one of image and pixels is needed")
-        return [OcrRequest(row, top_k) for rows in tensors.values() for row in rows]
+        return [OcrRequest(row, top_k, allowed) for rows in tensors.values() for row in rows]
 
     def arrays(self, answers: Sequence[OcrAnswer]) -> dict[str, Array]:
         candidates = _filled([[c.text.encode() for c in answer.candidates] for answer in answers], 2, b"")

@@ -56,6 +56,11 @@ def test_recognize_prints_a_line_an_image(ask: Run, images: list[Path]) -> None:
     assert second.startswith(f"{images[1]}\t{nth(2)}\t")
 
 
+def test_recognize_says_what_is_allowed(ask: Run, images: list[Path]) -> None:
+    result = ask("recognize", images[0], "--allowed", "digits,京津")
+    assert result.stdout == f"{images[0]}\tdigits\tdigits 0.5000\t京津 0.2500\n"
+
+
 def test_recognize_reads_standard_input(ask: Run) -> None:
     assert ask("recognize", "-", input=b"12345").stdout.startswith(f"-\t{nth(5)}\t")
 

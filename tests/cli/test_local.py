@@ -74,6 +74,18 @@ def test_top_k_is_the_models_to_refuse(root: Path, address: str) -> None:
     assert str(ours) == str(theirs.value) == "top_k: 99, must be 1 to 5"
 
 
+@pytest.mark.parametrize("allowed", ["乙丙", ["丙", "乙"], "龘"])
+def test_an_allowed_set_counts_here_as_at_the_server(root: Path, address: str, allowed: str | list[str]) -> None:
+    (ours,) = Local(Settings(bundle_root=root)).recognize_many([pictures()[5]], allowed=allowed)
+    with Client(address) as client:
+        (theirs,) = client.recognize_many([pictures()[5]], allowed=allowed)
+    if allowed == "龘":
+        assert str(ours) == str(theirs) and str(ours).startswith("allowed: '龘', must be a character")
+    else:
+        assert isinstance(ours, Recognition) and isinstance(theirs, Recognition)
+        assert [c.text for c in ours.candidates] == [c.text for c in theirs.candidates] == ["乙", "丙"]
+
+
 def test_reads_no_further_ahead_than_two_batches(monkeypatch: pytest.MonkeyPatch, fake_cloze: FakeCloze) -> None:
     monkeypatch.setattr("service.local.load_model", lambda *_, **__: fake_cloze)
     taken = []

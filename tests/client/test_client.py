@@ -37,6 +37,14 @@ def test_rejected_has_no_text_but_guesses(client: Client) -> None:
     assert answer.best.text == nth(6)
 
 
+def test_allowed_is_a_string_or_several(client: Client) -> None:
+    one, two = client.recognize(b"12345", allowed="甲乙"), client.recognize(b"12345", allowed=["digits", "京"])
+    assert [c.text for c in one.candidates] == ["甲乙"]
+    assert [c.text for c in two.candidates] == ["digits", "京"]
+    (streamed,) = client.recognize_many([b"12345"], allowed=["digits"])
+    assert isinstance(streamed, tianzi.Recognition) and streamed.text == "digits"
+
+
 def test_every_kind_of_image_arrives(client: Client, tmp_path: Path) -> None:
     file = tmp_path / "一.png"
     file.write_bytes(b"12345")

@@ -168,6 +168,15 @@ async def test_inputs_must_agree_in_their_rows(serving: Any) -> None:
         assert (await failure(running.inference.ModelInfer(request))).details() == "query: 1 rows, text has 2"
 
 
+async def test_an_allowed_set_reaches_the_model(serving: Any) -> None:
+    request = images(b"abc")
+    request.parameters["allowed"].string_param = "digits,京津"
+    async with serving() as running:
+        answer = await running.inference.ModelInfer(request)
+    (candidates,) = [output for output in answer.outputs if output.name == "candidates"]
+    assert list(candidates.shape) == [1, 2]
+
+
 async def test_words_to_choose_among_reach_the_model(serving: Any) -> None:
     request = oip.ModelInferRequest(model_name="cloze", parameters={"marker": Parameter(string_param="@")})
     request.inputs.add(name="text", datatype="BYTES", shape=[2], contents=Contents(bytes_contents=[b"abc", b"d"]))

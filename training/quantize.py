@@ -1,0 +1,82 @@
+"""fp32 graph → int8 graph for CPUs: static, per channel, in QDQ form, kept where it reads as well."""
+
+import copy
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+
+Feeds = Mapping[str, np.ndarray[Any, Any]]
+
+QUANTISED = ("Conv", "Gemm", "MatMul", "Add")
+
+
+def fuse_norms(module: nn.Module) -> nn.Module:
+    """A copy for inference in which each batch norm is part of the layer before it.
+
+    The layer is its sibling `conv` or `embed`, the norm is `norm`: so the networks name them.
+    """
+    fused = copy.deepcopy(module).eval()
+    for owner in fused.modules():
+        norm = getattr(owner, "norm", None)
+        if isinstance(norm, nn.BatchNorm2d):
+            owner.conv = fuse_conv_bn_eval(owner.conv, norm)
+        elif isinstance(norm, nn.BatchNorm1d):
+            owner.embed = fuse_linear_bn_eval(owner.embed, norm)
+        else:
+            continue
+        owner.norm = nn.Identity()
+    return fused
+
+
+class _Reader(CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, feeds: Sequence[Feeds]) -> None:
+        self._rest: Iterator[Feeds] = iter(feeds)
+
+    def get_next(self) -> dict[str, Any] | None:
+        feeds = next(self._rest, None)
+        return None if feeds is None else dict(feeds)
+
+
+def quantize(source: Path, target: Path, calibration: Sequence[Feeds]) -> None:
+    """Writes the int8 graph. calibration: inputs like those that will be served.
+
+    Weights have seven bits: x86 without VNNI adds pairs of products in sixteen bits, which eight would overflow.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        folded = Path(folder) / "folded.onnx"
+        quant_pre_process(str(source), str(folded), skip_symbolic_shape=True)
+        quantize_static(
+            str(folded),
+            str(target),
+            _Reader(calibration),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(QUANTISED),
+            nodes_to_quantize=quantised_nodes(onnx.load(folded)),
+            per_channel=True,
+            reduce_range=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+    model = onnx.load(target)
+    for node in model.graph.node:
+        del node.metadata_props[:]
+    onnx.save(model, target)
+
+
+def quantised_nodes(model: onnx.ModelProto) -> list[str]:
+    """Names of the nodes between the first convolution and the logits.
+
+    The first convolution has one channel: int8 makes it slower. Behind the last product come penalties and softmax,
+    whose range int8 cannot hold.
+    """
+    nodes = list(model.graph.node)
+    products = [i for i, node in enumerate(nodes) if node.op_type in ("Conv", "Gemm", "MatMul")]
+    return [node.name for node in nodes[products[0] + 1 : products[-1] + 1] if node.op_type in QUANTISED]
