@@ -27,6 +27,7 @@ from training.data.plates import binarise, load_plates
 from training.graph import Graph, fit_temperature
 from training.loop import to_device
 from training.nets.ocr import OcrNet, OcrSeedNet
+from training.ocr_pictures import draw_samples
 
 # As many candidates as anyone reads; every one more costs nothing but bytes.
 MAX_TOP_K = 20
@@ -57,6 +58,12 @@ class OcrTask:
 
     def batches(self) -> OcrBatches:
         return OcrBatches(load_glyphs(self.fonts, self.charset), self.charset, self.config, self.plates)
+
+    def draw_samples(self, target: Path) -> None:
+        """A contact sheet of the last steps' crops, the hardest ones."""
+        batches, steps = self.batches(), self.config.steps
+        crops = torch.cat([batches[step][0] for step in range(max(0, steps - 2), steps)])
+        draw_samples(crops[:, 0].numpy(), target)
 
     def loss(self, net: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
         crops, labels = batch

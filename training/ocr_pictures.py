@@ -1,9 +1,10 @@
-"""Pictures of how the recogniser does: a reliability diagram, and the crops that it misread."""
+"""Pictures of the recogniser: what it learns from, a reliability diagram, and the crops that it misread."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from models.ocr.image import normalize_crop
@@ -44,6 +45,16 @@ def draw_reliability(sets: Mapping[str, Sequence[tuple[float, bool]]], target: P
         axes.grid(alpha=0.3)
     figure.savefig(target, dpi=100)
     pyplot.close(figure)
+
+
+def draw_samples(crops: npt.NDArray[np.uint8], target: Path) -> None:
+    """A contact sheet of crops (N, H, W), in rows of 32."""
+    side = crops.shape[1] + 2
+    sheet = np.full((-(-len(crops) // 32) * side, 32 * side), 128, np.uint8)
+    for i, crop in enumerate(crops):
+        top, left = i // 32 * side, i % 32 * side
+        sheet[top : top + side - 2, left : left + side - 2] = crop
+    Image.fromarray(sheet).save(target)
 
 
 def draw_confusions(tested: EvalSet, answers: Sequence[OcrAnswer], target: Path) -> None:

@@ -41,6 +41,10 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         task = make_task(options.config, options.set)
+        if isinstance(task.config, OcrConfig):
+            folder = run_folder(task.config)
+            folder.mkdir(parents=True, exist_ok=True)
+            task.draw_samples(folder / "samples.png")
         train(task, options.resume, read_weights(options.init / GRAPH) if options.init else None)
     except (ConfigError, OSError, tomllib.TOMLDecodeError) as error:
         print(f"{options.config}: {error}", file=sys.stderr)

@@ -115,10 +115,17 @@ def test_evaluation_reports_every_set(
     read = [values for values in figures.values() if "accuracy" in values]
     assert len(read) >= 3 and all(0 <= v["low"] <= v["accuracy"] <= v["high"] <= 1 for v in read)
     # The strict threshold lets 95 % of clean characters through, rejected ones aside.
-    assert 0 < figures["clean, all"]["keeps_95_percent"] < 1
+    assert 0 <= figures["clean, all"]["keeps_95_percent"] < 1
     for name in ("reliability.png", "confusions.png"):
         with Image.open(target.parents[2] / "pictures" / name) as picture:
             assert min(picture.size) > 500
+
+
+def test_samples_can_be_looked_at(run: tuple[OcrTask, torch.nn.Module, Path], tmp_path: Path) -> None:
+    run[0].draw_samples(tmp_path / "samples.png")
+    with Image.open(tmp_path / "samples.png") as sheet:
+        assert sheet.size == (32 * 26, 4 * 26)
+        assert len(np.unique(np.asarray(sheet))) > 20
 
 
 def test_an_int8_graph_that_reads_worse_is_left_out(
