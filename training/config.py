@@ -43,7 +43,9 @@ class OcrConfig(TrainConfig):
     widths: tuple[int, ...] = (32, 64, 128, 256)
     blocks: tuple[int, ...] = (0, 1, 1, 1)
     embedding: int = 192
-    activation: str = "relu"
+    block: str = "residual"  # residual, inverted (MobileNet's) or convnext
+    head: str = "linear"  # linear or cosine
+    activation: str = "relu"  # relu, swish, gelu or damped
     dropout: float = 0.0
     label_smoothing: float = 0.0
     level_warmup: float = 0.4  # share of the steps over which augmentation gets to its full strength

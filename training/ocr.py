@@ -26,7 +26,8 @@ from training.data.ocr import GROUP, OcrBatches, of_classes
 from training.data.plates import binarise, load_plates
 from training.graph import Graph, fit_temperature
 from training.loop import to_device
-from training.nets.ocr import OcrNet, OcrSeedNet
+from training.nets.activations import ACTIVATIONS
+from training.nets.ocr import BLOCKS, OcrNet, OcrSeedNet
 from training.ocr_pictures import draw_samples
 
 # As many candidates as anyone reads; every one more costs nothing but bytes.
@@ -206,6 +207,10 @@ def build_net(config: OcrConfig, num_classes: int) -> nn.Module:
     if config.net == "ocr-seed":
         return OcrSeedNet(num_classes, config.crop_px)
     if config.net == "ocr":
+        choices = {"block": BLOCKS, "head": ("linear", "cosine"), "activation": ACTIVATIONS}
+        for key, known in choices.items():
+            if (value := getattr(config, key)) not in known:
+                raise ConfigError(f"{key}: {value!r}, must be one of {', '.join(known)}")
         return OcrNet(
             num_classes,
             config.crop_px,
@@ -214,6 +219,8 @@ def build_net(config: OcrConfig, num_classes: int) -> nn.Module:
             config.embedding,
             config.activation,
             config.dropout,
+            config.block,
+            config.head,
         )
     raise ConfigError(f"net: {config.net!r}, must be ocr or ocr-seed")
 

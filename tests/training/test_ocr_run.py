@@ -27,6 +27,7 @@ from training.loop import load_matching, train
 from training.nets.activations import Damped
 from training.nets.ocr import OcrNet, OcrSeedNet
 from training.ocr import OcrTask, build_net
+from training.quantize import fuse_norms
 from training.weights import read_weights
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts/ttf"
@@ -168,7 +169,41 @@ def test_without_fonts_the_task_says_what_to_do(monkeypatch: pytest.MonkeyPatch)
         OcrTask(CONFIG)
 
 
-@pytest.mark.parametrize("net", [OcrNet(12, 24, (8, 16, 16), (0, 1, 1), 16), OcrSeedNet(12, 24)], ids=["ocr", "seed"])
+@pytest.mark.parametrize(
+    ("key", "known"), [("block", "residual, inverted"), ("head", "linear"), ("activation", "relu")]
+)
+def test_an_unknown_part_of_the_network_is_an_error(key: str, known: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key}: 'odd', must be one of {known}"):
+        build_net(replace(CONFIG, **{key: "odd"}), 12)
+
+
+def small_net(**parts: str) -> OcrNet:
+    return OcrNet(12, 24, (8, 16, 16), (0, 1, 1), 16, **parts)  # type: ignore[arg-type]
+
+
+NETS = {
+    "residual": small_net(),
+    "inverted": small_net(block="inverted"),
+    "convnext": small_net(block="convnext", activation="gelu"),
+    "cosine": small_net(head="cosine"),
+    "seed": OcrSeedNet(12, 24),
+}
+
+
+@pytest.mark.parametrize("net", NETS.values(), ids=NETS)
+def test_norms_can_be_fused_away(net: torch.nn.Module) -> None:
+    for module in net.modules():  # not what fresh norms are, which change nothing
+        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.1, 0.1)
+            module.running_var.uniform_(0.5, 2.0)
+    crops = torch.randint(0, 256, (5, 1, 24, 24), dtype=torch.uint8)
+    fused = fuse_norms(net.eval())
+    assert not any(isinstance(m, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d) for m in fused.modules())
+    with torch.inference_mode():
+        torch.testing.assert_close(fused(crops), net(crops), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("net", NETS.values(), ids=NETS)
 def test_each_network_fits_one_batch(net: torch.nn.Module) -> None:
     torch.manual_seed(0)
     crops = torch.randint(0, 256, (12, 1, 24, 24), dtype=torch.uint8)
