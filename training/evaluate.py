@@ -85,6 +85,12 @@ def main(arguments: list[str] | None = None) -> int:
     cloze = commands.add_parser("cloze", help="questions in CMRC 2017's format")
     cloze.add_argument("questions", type=Path, help="FILE.doc_query")
     cloze.add_argument("answers", type=Path, help="FILE.answer")
+    cloze.add_argument(
+        "--sheet",
+        type=Path,
+        default=Path("runs/cloze/errors.md"),
+        help="file for the surest errors (default: runs/cloze/errors.md)",
+    )
     for command in (ocr, cloze):
         command.add_argument("--bundle", type=Path, help="folder of the bundle (default: the newest)")
         command.add_argument("--dry-run", action="store_true", help="print, write nothing into the bundle")
@@ -99,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             from training.evaluate_cloze import evaluate as evaluate_cloze
 
-            figures = evaluate_cloze(model, options.questions, options.answers)
+            figures = evaluate_cloze(model, options.questions, options.answers, options.sheet)
             command = f"python -m training.evaluate cloze {options.questions.name} {options.answers.name}"
     except (ConfigError, TianziError, OSError) as error:
         print(f"{options.model}: {error}", file=sys.stderr)

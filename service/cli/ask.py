@@ -75,21 +75,29 @@ def fill(
         ),
     ] = "",
     top_k: TopKOption = DEFAULT_TOP_K,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show the text with its words shaded by how likely each is.")
+    ] = False,
     connection: Connection = DEFAULT_SERVER,
     local: LocalOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Fill the blanks of a text with words that stand in it."""
     from service.cli import show
+    from service.cli.explain import TOP_K, explanation
 
     words = [word.strip() for word in candidates.replace("，", ",").replace("、", ",").split(",") if word.strip()]
     document = _read(text)
     with engine(connection, local) as asked:
-        filling = asked.fill(document, query=query, marker=marker, candidates=words, top_k=top_k)
+        filling = asked.fill(
+            document, query=query, marker=marker, candidates=words, top_k=max(top_k, TOP_K) if explain else top_k
+        )
     if as_json:
         show.json_line(show.filling_json(filling))
-    else:
-        show.filling(filling)
+        return
+    show.filling(filling, top_k)
+    if explain:
+        explanation(filling)
 
 
 @connects

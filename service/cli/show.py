@@ -41,20 +41,20 @@ def recognition(name: str, result: Recognition) -> None:
     console.print(row)
 
 
-def filling(result: Filling) -> None:
-    """The text with its words filled in, and each blank's candidates; plain: the text, then a line for each blank."""
+def filling(result: Filling, top_k: int) -> None:
+    """The text with its words filled in, and each blank's best; plain: the text, then a line for each blank."""
     console = _console()
     if not console.is_terminal:
         print(result.text, *([result.query] if result.query else []), sep="\n")
         for blank in result.blanks:
-            print(*_plain(blank.candidates), sep="\t")
+            print(*_plain(blank.candidates[:top_k]), sep="\t")
         return
     console.print(_filled(result.question.document, result.blanks, in_query=False))
     if result.query:
         console.print(Text("→ ").append_text(_filled(result.question.query, result.blanks, in_query=True)))
     for number, blank in enumerate(result.blanks, start=1):
         title = [Text(f"blank {number}", style="bold")] if len(result.blanks) > 1 else []
-        console.print(Group("", *title, _bars(blank.candidates)))
+        console.print(Group("", *title, _bars(blank.candidates[:top_k])))
 
 
 def filling_json(result: Filling) -> dict[str, Any]:

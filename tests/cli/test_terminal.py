@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from tianzi import Blank, Character, Filling, Question, Recognition, Word
 
-from service.cli import show
+from service.cli import explain, show
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_rejected_says_so(screen: io.StringIO) -> None:
 def test_words_stand_in_the_text(screen: io.StringIO) -> None:
     words = (Word("小猫", 0.9, ((0, 2), (5, 7))), Word("狗", 0.1, ()))
     filling = Filling((Blank(words, (8, 12), False),), 1, Question("小猫钓鱼，小猫。____笑了。"))
-    show.filling(filling)
+    show.filling(filling, 5)
     text, _, first, second = (line.rstrip() for line in screen.getvalue().splitlines())
     assert text == "小猫钓鱼，小猫。小猫笑了。"
     assert first.startswith("小猫")
@@ -48,7 +48,34 @@ def test_words_stand_in_the_text(screen: io.StringIO) -> None:
 def test_several_blanks_are_numbered(screen: io.StringIO) -> None:
     blank = (Word("猫", 0.9, ()),)
     filling = Filling((Blank(blank, (0, 2), False), Blank(blank, (0, 2), True)), 1, Question("__好", "__坏"))
-    show.filling(filling)
+    show.filling(filling, 5)
     assert "猫好\n→ 猫坏\n" in screen.getvalue()
     assert "blank 1" in screen.getvalue()
     assert "blank 2" in screen.getvalue()
+
+
+STORY = Filling(
+    (
+        Blank(
+            (Word("小猫", 0.81, ((0, 2), (5, 7))), Word("狗", 0.18, ((15, 16),)), Word("笑", 0.001, ())), (8, 12), False
+        ),
+        Blank((Word("狗", 0.9, ((15, 16),)),), (0, 2), True),
+    ),
+    1,
+    Question("小猫钓鱼，小猫。____笑了。狗也笑", "__坏"),
+)
+
+
+def test_an_explanation_marks_each_place_of_each_likely_word(capsys: pytest.CaptureFixture[str]) -> None:
+    explain.explanation(STORY)
+    assert capsys.readouterr().out.splitlines() == [
+        "小猫⟨0.81⟩钓鱼，小猫⟨0.81⟩。____笑了。狗⟨0.18⟩也笑",
+        "小猫钓鱼，小猫。____笑了。狗⟨0.90⟩也笑",
+    ]
+
+
+def test_likelier_words_are_shaded_deeper() -> None:
+    text = explain.shaded(explain.pieces(STORY, STORY.blanks[0]))
+    assert text.plain == "小猫钓鱼，小猫。____笑了。狗也笑"
+    styles = {text.plain[span.start : span.end]: str(span.style) for span in text.spans}
+    assert styles == {"小猫": "black on #3cebeb", "____": "bold reverse", "狗": "black on #98ebeb"}

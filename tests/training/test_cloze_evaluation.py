@@ -1,0 +1,53 @@
+"""Figures of the blank filler on a question file, with a model that answers with what stands there most often."""
+
+from pathlib import Path
+
+import pytest
+
+from models.cloze.model import ClozeModel
+from tests.models.tiny_cloze import load_cloze
+from training.config import ConfigError
+from training.evaluate_cloze import calibration_error, evaluate
+
+DOC_QUERY = """1 ||| 国王 有 一 只 猫 ， 猫 爱 吃 鱼 。
+2 ||| XXXXX 跑 了 。
+<qid_0> ||| XXXXX 跑 了 。
+1 ||| 鱼 吃 鱼 ， 国王 看 XXXXX 。
+<qid_1> ||| 国王 看 XXXXX 。
+"""
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> ClozeModel:
+    return load_cloze(tmp_path)
+
+
+def files(folder: Path, answers: str) -> tuple[Path, Path]:
+    questions, truth = folder / "dev.doc_query", folder / "dev.answer"
+    questions.write_text(DOC_QUERY)
+    truth.write_text(answers)
+    return questions, truth
+
+
+def test_figures_whole_and_by_kind(model: ClozeModel, tmp_path: Path) -> None:
+    figures = evaluate(model, *files(tmp_path, "<qid_0> ||| 猫\n<qid_1> ||| 国王\n"), tmp_path / "new/errors.md")
+    assert (figures["dev"]["accuracy"], figures["dev"]["total"]) == (0.5, 2)
+    assert figures["dev"]["answer_among_candidates"] == 1.0
+    assert figures["dev, answer of 1 characters"]["accuracy"] == 1.0
+    assert figures["dev, answer of 2 characters"]["accuracy"] == 0.0
+    assert figures["dev, answer stands 2 times besides"]["total"] == 1
+    assert figures["dev, nearest 0 to 9 words away"]["total"] == 2
+    assert figures["dev, blank at 4. quarter"]["total"] + figures["dev, blank at 3. quarter"]["total"] == 2
+    sheet = (tmp_path / "new/errors.md").read_text()
+    assert sheet.startswith("# 1 of 2 wrong") and "## <qid_1>: 国王, answered 鱼" in sheet
+    assert "鱼吃鱼，国王看 **XXXXX** 。" in sheet and "- 鱼吃鱼， **国王** 看XXXXX。" in sheet
+
+
+def test_a_question_without_an_answer_is_an_error(model: ClozeModel, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no answer for <qid_1>"):
+        evaluate(model, *files(tmp_path, "<qid_0> ||| 猫\n"))
+
+
+def test_calibration_error() -> None:
+    assert calibration_error([(0.75, True), (0.75, True), (0.75, True), (0.75, False)]) == 0
+    assert calibration_error([(0.95, False), (0.15, False)]) == pytest.approx(0.55)
