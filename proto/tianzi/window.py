@@ -92,6 +92,8 @@ class Window(Generic[Item, Result]):
             case "error":
                 error = from_status(reply.error)
                 if isinstance(error, ENDS_THE_STREAM):
+                    # A server that stops or loses its engine is there, and will be again.
+                    self._answered = self._answered or isinstance(error, Unavailable)
                     raise error
                 slot.result = error
             case _:

@@ -95,7 +95,7 @@ def fill(
     if as_json:
         show.json_line(show.filling_json(filling))
         return
-    show.filling(filling, top_k)
+    show.filling(filling, top_k if explain else None)
     if explain:
         explanation(filling)
 

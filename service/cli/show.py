@@ -41,7 +41,7 @@ def recognition(name: str, result: Recognition) -> None:
     console.print(row)
 
 
-def filling(result: Filling, top_k: int) -> None:
+def filling(result: Filling, top_k: int | None = None) -> None:
     """The text with its words filled in, and each blank's best; plain: the text, then a line for each blank."""
     console = _console()
     if not console.is_terminal:

@@ -36,7 +36,7 @@ def test_rejected_says_so(screen: io.StringIO) -> None:
 def test_words_stand_in_the_text(screen: io.StringIO) -> None:
     words = (Word("小猫", 0.9, ((0, 2), (5, 7))), Word("狗", 0.1, ()))
     filling = Filling((Blank(words, (8, 12), False),), 1, Question("小猫钓鱼，小猫。____笑了。"))
-    show.filling(filling, 5)
+    show.filling(filling)
     text, _, first, second = (line.rstrip() for line in screen.getvalue().splitlines())
     assert text == "小猫钓鱼，小猫。小猫笑了。"
     assert first.startswith("小猫")
@@ -48,7 +48,7 @@ def test_words_stand_in_the_text(screen: io.StringIO) -> None:
 def test_several_blanks_are_numbered(screen: io.StringIO) -> None:
     blank = (Word("猫", 0.9, ()),)
     filling = Filling((Blank(blank, (0, 2), False), Blank(blank, (0, 2), True)), 1, Question("__好", "__坏"))
-    show.filling(filling, 5)
+    show.filling(filling)
     assert "猫好\n→ 猫坏\n" in screen.getvalue()
     assert "blank 1" in screen.getvalue()
     assert "blank 2" in screen.getvalue()

@@ -11,6 +11,7 @@ from PIL import Image
 
 from models import bundle as bundles
 from models.errors import BundleError, ModelNotFound
+from models.ocr.model import OcrModel
 from models.registry import load_model
 from tests.models.tiny import CHARSET, write_ocr_bundle
 
@@ -26,7 +27,7 @@ def edit_manifest(bundle: Path, **changes: object) -> None:
 
 
 def test_round_trip(bundle: Path) -> None:
-    loaded = bundles.load(bundle, 1)
+    loaded = bundles.load(bundle, OcrModel.contract)
     assert (loaded.name, loaded.version, loaded.facts["max_top_k"]) == ("ocr", 1, 5)
     assert loaded.text("charset.txt").split() == CHARSET
     assert not list(bundle.parent.glob(".*"))  # no temporary folder is left
@@ -48,7 +49,7 @@ def test_writing_replaces_the_old_one(bundle: Path) -> None:
     (bundle / "stale.txt").write_text("old")
     write_ocr_bundle(bundle.parents[1], 1, max_top_k=1)
     assert not (bundle / "stale.txt").exists()
-    assert bundles.load(bundle, 1).facts["max_top_k"] == 1
+    assert bundles.load(bundle, OcrModel.contract).facts["max_top_k"] == 1
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "charset.txt", "golden.json"])
@@ -56,16 +57,16 @@ def test_altered_and_missing_files(bundle: Path, name: str) -> None:
     data = (bundle / name).read_bytes()
     (bundle / name).write_bytes(data + b" ")
     with pytest.raises(BundleError, match=f"{name}: sha256 differs"):
-        bundles.load(bundle, 1)
+        bundles.load(bundle, OcrModel.contract)
     (bundle / name).unlink()
     with pytest.raises(BundleError, match=f"{name}: missing"):
-        bundles.load(bundle, 1)
+        bundles.load(bundle, OcrModel.contract)
 
 
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"contract": 2}, "made for contract 2, this code needs 1"),
+        ({"contract": 99}, "made for contract 99, this code needs 2"),
         ({"format": 9}, "format 9, this code reads 1"),
         ({"facts": None}, "facts: missing or not of type dict"),
         ({"version": "1"}, "version: missing or not of type int"),
@@ -75,17 +76,17 @@ def test_altered_and_missing_files(bundle: Path, name: str) -> None:
 def test_bad_manifests(bundle: Path, changes: dict[str, object], problem: str) -> None:
     edit_manifest(bundle, **changes)
     with pytest.raises(BundleError, match=problem):
-        bundles.load(bundle, 1)
+        bundles.load(bundle, OcrModel.contract)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null"])
 def test_unreadable_manifest(bundle: Path, text: str) -> None:
     (bundle / bundles.MANIFEST).write_text(text)
     with pytest.raises(BundleError, match=r"bundle\.json: .*(not readable as JSON|missing or not of type)"):
-        bundles.load(bundle, 1)
+        bundles.load(bundle, OcrModel.contract)
     (bundle / bundles.MANIFEST).unlink()
     with pytest.raises(BundleError, match=r"bundle\.json: missing"):
-        bundles.load(bundle, 1)
+        bundles.load(bundle, OcrModel.contract)
 
 
 def test_load_model_checks_name_graph_and_golden(bundle: Path) -> None:
