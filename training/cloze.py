@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from models.cloze.model import CHARS, WORDS
 from models.cloze.text import CHARS_PER_WORD, ClozeInput, collate
+from models.vocab import PAD
 from training.config import ClozeConfig, ConfigError
-from training.data.cloze import ClozeBatches, Source, blank_out, draw_document, draw_length, encode_question
+from training.data.cloze import REPEATED, ClozeBatches, Source, blank_out, draw_document, draw_length, encode_question
 from training.data.cloze_lexicon import Lexicon, make_lexicon
 from training.data.cloze_official import read_questions
 from training.data.cloze_text import Text, read_text
@@ -44,16 +45,17 @@ class ClozeTask:
     def __init__(self, config: ClozeConfig) -> None:
         self.config = config
         folder, cache = Path(config.text_folder), Path(config.cache_folder)
-        shares = dict(config.sources)
-        texts = {name: read_text(_find(folder, name), cache) for name in config.sources}
+        shares, first = dict(config.sources), dict(config.first_sources or config.sources)
+        texts = {name: read_text(_find(folder, name), cache) for name in shares | first}
         blanks = {}
         for name in config.questions:
             texts[name], blanks[name] = read_questions(Path(name))
-            shares[name] = 1.0
+            shares[name] = first[name] = 1.0
         self.texts = list(texts.values())
-        asked = [name for name, share in shares.items() if share > 0]
+        both = {name: shares.get(name, 0.0) + config.first_steps * first.get(name, 0.0) for name in texts}
+        asked = [name for name, share in both.items() if share > 0]
         self.lexicon, ids = make_lexicon(
-            [texts[name] for name in asked], [shares[name] for name in asked], config.num_words
+            [texts[name] for name in asked], [both[name] for name in asked], config.num_words
         )
         self.sources, self.held_out = [], []
         for name, own in zip(asked, ids, strict=True):
@@ -61,9 +63,10 @@ class ClozeTask:
             documents = np.stack([np.r_[0, ends[:-1]], ends], 1)
             kept = np.array([name in config.held_out and _kept(texts[name], *span) for span in documents])
             official = blanks[name][~kept] if name in blanks else np.empty(0, np.int64)
-            self.sources.append(Source(own, documents[~kept], shares[name], official))
+            share, early = shares.get(name, 0.0), first.get(name, 0.0)
+            self.sources.append(Source(own, documents[~kept], share, early, official))
             if kept.any():
-                self.held_out.append(Source(own, documents[kept], 1.0))
+                self.held_out.append(Source(own, documents[kept], 1.0, 1.0))
         self._validation: list[tuple[ClozeInput, int]] = []
 
     def build_net(self) -> nn.Module:
@@ -129,7 +132,7 @@ class ClozeTask:
         return CLOZE_REQUESTS
 
     def training_data(self) -> list[str]:
-        return [*self.config.sources, *self.config.questions]
+        return [*(self.config.sources | self.config.first_sources), *self.config.questions]
 
 
 class ServedCloze(nn.Module):
@@ -159,13 +162,26 @@ def word_loss(net: ClozeNet, batch: dict[str, Tensor], lm_weight: float) -> tupl
     answers = batch["answers"]
     left, right = net.read(inputs["words"], inputs["chars"])
     logits = net.score(left, right, **inputs)
-    pointing = F.cross_entropy(logits.flatten(0, 1), answers.flatten(), ignore_index=-1)
+    each = F.cross_entropy(logits.flatten(0, 1), answers.flatten(), ignore_index=-1, reduction="none")
+    weight = worth(inputs["match"], answers).flatten()
+    pointing = (each * weight).sum() / weight.sum()
     queries = net.queries(left, right, batch["lm_places"])
-    fits = net.word_scores(queries.flatten(0, 1), net.reader(batch["lm_words"], batch["lm_chars"]))
-    guessing = F.cross_entropy(fits, batch["lm_targets"].flatten())
+    groups = queries.unflatten(0, (len(batch["lm_words"]), -1)).flatten(1, 2)
+    fits = net.word_scores(groups, net.reader(batch["lm_words"], batch["lm_chars"]))
+    fits = fits.masked_fill((batch["lm_words"] == PAD).unsqueeze(1), -1e9)
+    guessing = F.cross_entropy(fits.flatten(0, 1), batch["lm_targets"].flatten())
     correct = (logits.argmax(-1) == answers)[answers >= 0].float().mean()
     stats = {"pointing": pointing.item(), "lm": guessing.item(), "accuracy": correct.item()}
     return pointing + lm_weight * guessing, stats
+
+
+def worth(match: Tensor, answers: Tensor) -> Tensor:
+    """What each question counts, by how often its answer (N, Q) stands in the document (match: N, T): (N, Q)."""
+    times = (match.unsqueeze(1) == (answers + 1).unsqueeze(-1)).sum(-1)
+    weight = torch.zeros_like(times, dtype=torch.float32)
+    for least, value in REPEATED:
+        weight = weight.masked_fill(times >= least, value)
+    return weight.masked_fill(answers < 0, 0.0)
 
 
 def position_loss(net: ClozeSeedNet, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
@@ -199,7 +215,14 @@ def build_net(config: ClozeConfig, num_words: int, num_chars: int) -> nn.Module:
     """The network that a configuration names."""
     if config.net == "cloze":
         return ClozeNet(
-            num_words, num_chars, config.width, config.char_width, config.hidden, config.key_width, config.dropout
+            num_words,
+            num_chars,
+            config.width,
+            config.char_width,
+            config.hidden,
+            config.key_width,
+            config.dropout,
+            config.hops,
         )
     if config.net == "cloze-seed":
         return ClozeSeedNet(num_words, config.width, config.hidden)

@@ -64,6 +64,8 @@ class ClozeConfig(TrainConfig):
     text_folder: str = "data/text"  # NAME.txt or NAME.txt.xz for each source
     cache_folder: str = ".cache/cloze"
     sources: dict[str, float] = field(default_factory=dict)  # name → share of the documents; 0: for word vectors alone
+    first_sources: dict[str, float] = field(default_factory=dict)  # shares at the first step; empty: as later
+    first_steps: float = 0.0  # share of the steps over which the shares go from first_sources' to sources'
     held_out: tuple[str, ...] = ()  # sources of which a twentieth is kept for validation
     questions: tuple[str, ...] = ()  # folders with .doc_query and .answer files, each as one more source of share 1
     num_words: int = 40000
@@ -71,12 +73,14 @@ class ClozeConfig(TrainConfig):
     char_width: int = 48
     hidden: int = 192
     key_width: int = 128
+    hops: int = 1  # how often the document is looked at; each time with what was found before
     dropout: float = 0.2
     word2vec_epochs: int = 3  # 0: word vectors start at random
     max_blanks: int = 10  # a document
     move_query: float = 0.1  # share of documents whose one question stands behind them
     word_dropout: float = 0.1  # share of the vocabulary that a batch reads as unknown, by characters
     lm_words: int = 48  # places a document where the language model guesses the word
+    lm_group: int = 8  # among the words of so many documents; divides batch_size
     lm_weight: float = 0.5
     validation_questions: int = 500
 

@@ -106,6 +106,17 @@ def test_held_out_documents_are_never_drawn(task: ClozeTask) -> None:
     assert len(trained.documents) + len(kept.documents) == 150
 
 
+def test_the_sources_shares_move_in_a_straight_line(tmp_path: Path) -> None:
+    write_world(tmp_path / "text")
+    (tmp_path / "text/other.txt").write_text((tmp_path / "text/world.txt").read_text())
+    shares = {"sources": {"world": 0.5, "other": 0.0}, "first_sources": {"other": 3.0, "world": 1.0}}
+    batches = ClozeTask(world_config(tmp_path, steps=100, first_steps=0.4, **shares)).batches()
+    # One text after the other as the configuration names them: world, other.
+    assert [batches.shares(step).tolist() for step in (0, 20, 40, 99)] == [
+        [0.25, 0.75], [0.625, 0.375], [1.0, 0.0], [1.0, 0.0]
+    ]  # fmt: skip
+
+
 def test_official_questions_are_asked_as_they_are(tmp_path: Path) -> None:
     folder = tmp_path / "official"
     folder.mkdir()

@@ -14,7 +14,7 @@ from training.export import export
 from training.loop import evaluated, seed_everything, train
 from training.nets.cloze import ClozeNet, reversal
 
-NETS = ("cloze", "cloze-seed")
+NETS = ("cloze", "two-hops", "cloze-seed")
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +27,8 @@ def one_thread() -> Iterator[None]:
 
 
 def make_task(folder: Path, net: str, **changes: object) -> ClozeTask:
+    if net == "two-hops":
+        net, changes = "cloze", {"hops": 2, **changes}
     blanks = 4 if net == "cloze" else 1
     return ClozeTask(world_config(folder, net=net, **{"max_blanks": blanks, **changes}))
 

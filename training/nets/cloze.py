@@ -37,8 +37,17 @@ class ClozeNet(nn.Module):
     """
 
     def __init__(
-        self, num_words: int, num_chars: int, width: int, char_width: int, hidden: int, key_width: int, dropout: float
+        self,
+        num_words: int,
+        num_chars: int,
+        width: int,
+        char_width: int,
+        hidden: int,
+        key_width: int,
+        dropout: float,
+        hops: int = 1,
     ) -> None:
+        """hops: how often the document is looked at; each time with what was found before (arXiv:1606.02245)."""
         super().__init__()
         self.reader = WordReader(num_words, num_chars, width, char_width)
         self.left = nn.GRU(width, hidden, batch_first=True)
@@ -54,6 +63,10 @@ class ClozeNet(nn.Module):
         self.count = nn.Parameter(torch.zeros(1))
         self.absent = nn.Parameter(torch.tensor([ABSENT]))
         self.dropout = nn.Dropout(dropout)
+        self.again = nn.ModuleList(
+            nn.Sequential(nn.Linear(2 * key_width, 2 * key_width), nn.GELU(), nn.Linear(2 * key_width, key_width))
+            for _ in range(hops - 1)
+        )
         nn.init.zeros_(self.distance.weight)
 
     def forward(
@@ -99,9 +112,13 @@ class ClozeNet(nn.Module):
         """forward, from the states that read gave."""
         query = self.queries(left, right, blanks)
         keys = self.key(torch.cat([left, right], -1))  # (N, T, key)
-        points = self.to_pointer(query) @ keys.transpose(1, 2) * keys.shape[-1] ** -0.5  # (N, Q, T)
-        points = points + self.places(words, chars, blanks)
-        points = points.masked_fill((match == 0).unsqueeze(1), -1e4)
+        places = self.places(words, chars, blanks).masked_fill((match == 0).unsqueeze(1), -1e4)
+        pointer = self.to_pointer(query)
+        points = pointer @ keys.transpose(1, 2) * keys.shape[-1] ** -0.5 + places  # (N, Q, T)
+        for look in self.again:
+            found = points.softmax(-1) @ keys  # (N, Q, key)
+            pointer = pointer + look(torch.cat([pointer, found], -1))
+            points = pointer @ keys.transpose(1, 2) * keys.shape[-1] ** -0.5 + places
         highest = points.detach().amax(-1, keepdim=True)
         index = match.unsqueeze(1).expand_as(points)
         shape = (points.shape[0], points.shape[1], candidate_words.shape[1] + 1)
