@@ -2,22 +2,32 @@
 
 import asyncio
 import inspect
+import os
+import socket
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2_grpc
 from inference import grpc_service_pb2_grpc
+from tianzi import Client
 from tianzi.v1 import cloze_pb2_grpc, ocr_pb2_grpc, server_pb2_grpc
 
 from service.observer import NOBODY, Observer
 from service.server import Server, build_server
 from service.settings import Settings
 from tests.fakes import WAIT_S, FakeCloze, FakeOcr
+
+ROOT = Path(__file__).resolve().parents[1]
+START_S = 60.0
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -102,3 +112,34 @@ def address(serving: Callable[..., AbstractAsyncContextManager[Running]]) -> Ite
     yield f"127.0.0.1:{started['port']}"
     started["loop"].call_soon_threadsafe(started["stop"].set)
     thread.join(WAIT_S)
+
+
+@pytest.fixture(scope="session")
+def shipped() -> Iterator[str]:
+    """host:port of `tianzi serve` with the shipped bundles, in a process of its own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TIANZI_")}
+    command = [sys.executable, "-m", "service", "serve", "--port", str(port), "--device", "cpu"]
+    server = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_until_serving(f"127.0.0.1:{port}", server)
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.communicate(timeout=START_S)
+    assert server.returncode == 0
+
+
+def wait_until_serving(address: str, server: "subprocess.Popen[str]") -> None:
+    end = time.monotonic() + START_S
+    with Client(address, timeout=1.0) as client:
+        while time.monotonic() < end and server.poll() is None:
+            try:
+                if client.health():
+                    return
+            except Exception:
+                time.sleep(0.1)
+    server.kill()
+    pytest.fail(f"the server did not start: {server.communicate()[1]}")
