@@ -23,7 +23,7 @@ class NullOcr(OcrModel):
     """Answers every request alike."""
 
     def preprocess(self, request: OcrRequest) -> OcrItem:
-        return OcrItem(CROP, request.top_k)
+        return OcrItem(CROP, request.top_k, self.allowed.everything)
 
     def run(self, items: Sequence[OcrItem]) -> list[OcrOutput]:
         return [OUTPUT] * len(items)

@@ -59,15 +59,15 @@ def bare(contents: list[bytes], decoding: bool) -> float:
     model = load_model("ocr", device="cpu", threads=1)
     assert isinstance(model, OcrModel)
 
-    def crops(batch: list[bytes]) -> np.ndarray:
-        return np.stack([model.preprocess(OcrRequest(content)).crop for content in batch])[:, None]
+    def feeds(batch: list[bytes]) -> dict[str, np.ndarray]:
+        return model.feeds([model.preprocess(OcrRequest(content)) for content in batch])
 
     batches = [contents[start : start + BATCH] for start in range(0, len(contents), BATCH)]
-    before = [] if decoding else [crops(batch) for batch in batches]
-    model.session.run({"crops": crops(batches[0])})
+    before = [] if decoding else [feeds(batch) for batch in batches]
+    model.session.run(feeds(batches[0]))
     began = time.perf_counter()
     for number, batch in enumerate(batches):
-        model.session.run({"crops": crops(batch) if decoding else before[number]})
+        model.session.run(feeds(batch) if decoding else before[number])
     return len(contents) / (time.perf_counter() - began)
 
 

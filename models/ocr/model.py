@@ -50,18 +50,20 @@ class OcrModel(Model[OcrRequest, OcrItem, OcrOutput, OcrAnswer]):
         allowed = self.allowed.find(request.allowed)
         return OcrItem(normalize_crop(self._gray(request.image), self.crop_px), request.top_k, allowed)
 
-    def run(self, items: Sequence[OcrItem]) -> list[OcrOutput]:
-        """One pass over the crops; see Model.run."""
-        crops = np.stack([item.crop for item in items])[:, None]  # (N, 1, H, W)
+    @staticmethod
+    def feeds(items: Sequence[OcrItem]) -> dict[str, np.ndarray[Any, Any]]:
+        """What the graph takes: crops (N, 1, H, W) uint8, penalties of each set (M, C + 1) float32, set_of (N,)."""
         sets = {id(item.allowed): item.allowed for item in items}
         place = {key: number for number, key in enumerate(sets)}
-        out = self.session.run(
-            {
-                "crops": crops,
-                "penalties": np.stack([one.penalties for one in sets.values()]),
-                "set_of": np.array([place[id(item.allowed)] for item in items], np.int64),
-            }
-        )
+        return {
+            "crops": np.stack([item.crop for item in items])[:, None],
+            "penalties": np.stack([one.penalties for one in sets.values()]),
+            "set_of": np.array([place[id(item.allowed)] for item in items], np.int64),
+        }
+
+    def run(self, items: Sequence[OcrItem]) -> list[OcrOutput]:
+        """One pass over the crops; see Model.run."""
+        out = self.session.run(self.feeds(items))
         ids, probs, nothing = out["ids"], out["probs"], out["nothing"]
         if not (np.isfinite(probs).all() and np.isfinite(nothing).all()):
             raise InferenceError("ocr: the network gave NaN")
