@@ -14,7 +14,7 @@ from mlserver.types import InferenceRequest, InferenceResponse, ResponseOutput
 from models import bundle as bundles
 from models.ocr.model import OcrModel
 from models.ocr.types import OcrRequest
-from models.registry import open_session
+from models.runtime import Session
 
 
 class OcrRuntime(MLModel):
@@ -23,7 +23,7 @@ class OcrRuntime(MLModel):
     async def load(self) -> bool:
         path = bundles.find(bundles.default_root(), "ocr")
         bundle = bundles.load(path, OcrModel.contract)
-        self._model = OcrModel(bundle, open_session(bundle, "cpu", len(os.sched_getaffinity(0))))
+        self._model = OcrModel(bundle, Session(bundle.int8_graph or bundle.graph, "cpu", len(os.sched_getaffinity(0))))
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
