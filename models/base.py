@@ -24,6 +24,8 @@ class Model(ABC, Generic[Request, Item, Output, Answer]):
     """Folder under the bundle root: "ocr" or "cloze"."""
     contract: int
     """Raised when preprocessing or postprocessing changes meaning; a bundle names the one it needs."""
+    bucketed: bool = False
+    """Whether a run's inputs vary in their first dimension only and may have more rows of zeros there; see Buckets."""
 
     def __init__(self, bundle: Bundle, session: Session) -> None:
         self.bundle = bundle

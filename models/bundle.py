@@ -21,6 +21,7 @@ FORMAT = 1
 MANIFEST = "bundle.json"
 GRAPH = "model.onnx"
 INT8_GRAPH = "model.int8.onnx"
+FP16_GRAPH = "model.fp16.onnx"
 GOLDEN = "golden.json"
 
 
@@ -48,6 +49,11 @@ class Bundle:
     def int8_graph(self) -> Path | None:
         """The same graph for CPUs, where the bundle has one."""
         return self.path / INT8_GRAPH if INT8_GRAPH in self.manifest["files"] else None
+
+    @property
+    def fp16_graph(self) -> Path | None:
+        """The same graph for graphics cards, where the bundle has one."""
+        return self.path / FP16_GRAPH if FP16_GRAPH in self.manifest["files"] else None
 
     def text(self, name: str) -> str:
         """A vocabulary or other text file of the bundle."""

@@ -9,8 +9,9 @@ from models.base import Model
 from models.bundle import Bundle
 from models.cloze.model import ClozeModel
 from models.errors import BundleError, TianziError
+from models.gpu import Gpu
 from models.ocr.model import OcrModel
-from models.runtime import CUDA, Session, may_use_cuda
+from models.runtime import NO_GPU, Session, may_use_cuda
 
 MODELS: dict[str, type[Model[Any, Any, Any, Any]]] = {"ocr": OcrModel, "cloze": ClozeModel}
 # fp16 on a GPU and another CPU's int8 kernels differ from the maker's machine by less than this.
@@ -24,10 +25,11 @@ def load_model(
     device: str = "auto",
     threads: int = 1,
     warm_rows: int = 0,
+    gpu: Gpu = NO_GPU,
 ) -> Model[Any, Any, Any, Any]:
     """Loads a version of a model (the highest by default) and replays its golden samples.
 
-    warm_rows: the largest batch that is to be quick from the first one on; see warm_up.
+    warm_rows: the largest batch that is to be quick from the first one on; see warm_up. gpu: how a card is used.
 
     Raises:
         ModelNotFound: there is no such bundle.
@@ -38,7 +40,7 @@ def load_model(
     bundle = bundles.load(path, cls.contract)
     if (bundle.name, str(bundle.version)) != (name, path.name):
         raise BundleError(f"{path}: holds model {bundle.name} version {bundle.version}")
-    model = cls(bundle, open_session(bundle, device, threads))
+    model = cls(bundle, open_session(bundle, device, threads, gpu, bucketed=cls.bucketed))
     replay_golden(model)
     warm_up(model, warm_rows)
     return model
@@ -49,16 +51,18 @@ def warm_up(model: Model[Any, Any, Any, Any], rows: int) -> None:
     items = [model.preprocess(model.request_from_json(case["request"])) for case in model.bundle.golden()]
     for size in [2**power for power in range(rows.bit_length())]:
         model.run(list(islice(cycle(items), size)))
+        if model.session.on_gpu:  # rows that are all alike have another shape there
+            model.run(items[-1:] * size)
 
 
-def open_session(bundle: Bundle, device: str, threads: int) -> Session:
-    """Opens the bundle's graph: on a CPU the int8 one, if there is one. Raises: BundleError."""
-    small = bundle.int8_graph
-    if small is None or may_use_cuda(device):
-        session = Session(bundle.graph, device, threads)
-        if small is None or session.provider == CUDA:
+def open_session(bundle: Bundle, device: str, threads: int, gpu: Gpu = NO_GPU, *, bucketed: bool = False) -> Session:
+    """Opens the bundle's graph: of those there are, a card's is fp16, a CPU's int8. Raises: BundleError."""
+    if device == "cuda" or may_use_cuda(device):
+        half = bundle.fp16_graph if gpu.fp16 else None
+        session = Session(half or bundle.graph, device, threads, gpu, bucketed=bucketed, fp16=half is not None)
+        if session.on_gpu:
             return session
-    return Session(small, "cpu", threads)
+    return Session(bundle.int8_graph or bundle.graph, "cpu", threads)
 
 
 def replay_golden(model: Model[Any, Any, Any, Any]) -> None:

@@ -37,7 +37,7 @@ class Local:
     """
 
     def __init__(self, settings: Settings) -> None:
-        """settings: bundle_root, device, threads and batch_rows matter here."""
+        """settings: bundle_root, device and what is for a card, threads and batch_rows matter here."""
         self._settings = settings
         self._models: dict[str, AnyModel] = {}
 
@@ -121,7 +121,7 @@ class Local:
         if name not in self._models:
             settings = self._settings
             self._models[name] = load_model(
-                name, settings.bundle_root, device=settings.device, threads=settings.threads
+                name, settings.bundle_root, device=settings.device, threads=settings.threads, gpu=settings.gpu
             )
         return self._models[name]
 

@@ -74,6 +74,7 @@ async def serve(settings: Settings, on_ready: Callable[[int], None] | None = Non
                 device=settings.device,
                 threads=settings.threads,
                 warm_rows=settings.batch_rows,
+                gpu=settings.gpu,
             )
 
         models = {name: await asyncio.to_thread(load, name) for name in MODELS}

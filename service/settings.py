@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from models.gpu import Gpu
+
 PREFIX = "TIANZI_"
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -77,6 +79,16 @@ class Settings(BaseSettings):
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="cuda fails the start where CUDA does not answer; auto falls back to the CPU."
     )
+    gpu_fp16: bool = Field(True, description="On a card, whether to run a bundle's fp16 graph where it has one.")
+    gpu_memory_bytes: Count | None = Field(
+        None, description="What each model may take of the card's memory. Unset: what it needs."
+    )
+    cuda_graph_rows: int = Field(
+        0, ge=0, description="Runs of the recogniser of up to so many rows are recorded as CUDA graphs; 0: none."
+    )
+    tensorrt_cache: Path | None = Field(
+        None, description="Folder that can be written, for the engines of TensorRT, which then runs what it can."
+    )
     threads: Count = Field(
         default_factory=available_cpus,
         description="Threads that decode requests, and CPU threads of a model run. Default: the cores granted to us.",
@@ -115,6 +127,22 @@ class Settings(BaseSettings):
         if self.tls_client_ca is not None and self.tls_certificate is None:
             raise ValueError("tls_client_ca: needs tls_certificate and tls_key")
         return self
+
+    @model_validator(mode="after")
+    def _refuse_two_ways_of_graphs(self) -> "Settings":
+        if self.cuda_graph_rows and self.tensorrt_cache is not None:
+            raise ValueError("cuda_graph_rows and tensorrt_cache: one or the other")
+        return self
+
+    @property
+    def gpu(self) -> Gpu:
+        """What of this is for a card."""
+        return Gpu(
+            fp16=self.gpu_fp16,
+            memory_bytes=self.gpu_memory_bytes,
+            graph_rows=self.cuda_graph_rows,
+            tensorrt_cache=self.tensorrt_cache,
+        )
 
     @model_validator(mode="before")
     @classmethod

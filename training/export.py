@@ -19,7 +19,6 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnxscript.optimizer
 import torch
 from torch import nn
 
@@ -28,15 +27,17 @@ from models.registry import MODELS, open_session
 from models.runtime import Session
 from training.config import ConfigError, TrainConfig
 from training.graph import Graph
+from training.half import to_half
 from training.loop import CHECKPOINT, load_checkpoint, run_folder
 from training.quantize import fuse_norms, quantize
+from training.tidy import drop_zero_biases
 from training.train import make_task
 
 OPSET = 20
 # Largest difference between torch and onnxruntime that fp32 rounding explains.
 PARITY = 2e-5
-# Share of validation samples that the int8 graph may lose.
-INT8_LOSS = 0.001
+# Share of validation samples that a graph of fewer bits may lose.
+LOSS = 0.001
 # Smaller tensors (biases, norms) stay fp32: they weigh nothing and carry the scale of everything.
 MIN_FP16_ELEMENTS = 4096
 
@@ -62,8 +63,8 @@ class ExportTask(Protocol):
         """What the weights were trained on, for the manifest."""
 
 
-def export(task: ExportTask, model_name: str, version: int, root: Path) -> Path:
-    """Writes the bundle of the experiment's checkpoint; its folder.
+def export(task: ExportTask, model_name: str, version: int, root: Path, fp16: bool = False) -> Path:
+    """Writes the bundle of the experiment's checkpoint; its folder. fp16: with a graph for graphics cards, too.
 
     Raises:
         ConfigError: there is no checkpoint, or the graph does not do what the network does.
@@ -77,15 +78,16 @@ def export(task: ExportTask, model_name: str, version: int, root: Path) -> Path:
     step = load_checkpoint(checkpoint, net, None, torch.device("cpu"))
     net.eval()
     graph, facts = task.graph(net)
+    if fp16 and graph.accuracy is None:
+        raise ConfigError(f"export: fp16: {task.config.task} has no way to tell whether such a graph answers as well")
     with tempfile.TemporaryDirectory() as folder:
         exact, file = Path(folder) / "exact.onnx", Path(folder) / bundles.GRAPH
         to_onnx(graph, exact)
         check_parity(graph, exact)
         store_fp16(exact, file)
         files: dict[str, Path | bytes] = {bundles.GRAPH: file, **task.vocabulary(), bundles.GOLDEN: b"[]\n"}
-        small = Path(folder) / bundles.INT8_GRAPH
-        if graph.accuracy is not None and passes_int8(graph, file, small):
-            files[bundles.INT8_GRAPH] = small
+        if graph.accuracy is not None:
+            files |= smaller_graphs(graph, file, fp16)
         manifest = {
             "name": model_name,
             "version": version,
@@ -113,8 +115,8 @@ def export(task: ExportTask, model_name: str, version: int, root: Path) -> Path:
 def to_onnx(graph: Graph, file: Path) -> None:
     """Traces the module into one file with dynamic shapes.
 
-    Nothing is folded or fused: onnxruntime does that when it loads, and here every weight keeps its name and value,
-    for training.weights.
+    Nothing else is folded or fused: onnxruntime does that when it loads, and here every weight keeps its name and
+    value, for training.weights.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's exporter warns of torch's own deprecations
@@ -131,8 +133,10 @@ def to_onnx(graph: Graph, file: Path) -> None:
             verbose=False,
         )
     assert program is not None
-    onnxscript.optimizer.remove_unused_nodes(program.model)
     program.save(file)
+    model = onnx.load(file)
+    drop_zero_biases(model)
+    onnx.save(model, file)
 
 
 def check_parity(graph: Graph, file: Path) -> None:
@@ -152,15 +156,26 @@ def check_parity(graph: Graph, file: Path) -> None:
                     raise ConfigError(f"export: {name} differs from torch by {worst:.2e}, at most {PARITY:.0e}")
 
 
-def passes_int8(graph: Graph, exact: Path, target: Path) -> bool:
-    """Writes the int8 graph; whether it answers as many validation samples rightly as the gate asks for."""
-    assert graph.accuracy is not None
-    fused = target.with_name("fused.onnx")
+def smaller_graphs(graph: Graph, exact: Path, fp16: bool) -> dict[str, Path | bytes]:
+    """The int8 graph and, where asked for, the fp16 graph, written beside the exact one: those that answer as well."""
+    fused = exact.with_name("fused.onnx")
     to_onnx(replace(graph, module=fuse_norms(graph.module)), fused)
-    quantize(fused, target, graph.calibration)
-    before, after = graph.accuracy(Session(exact, "cpu")), graph.accuracy(Session(target, "cpu"))
-    kept = after >= before - INT8_LOSS
-    print(f"int8: {after:.4f} right, fp32 {before:.4f}: {'kept' if kept else 'left out'}", file=sys.stderr)
+    int8, half = exact.with_name(bundles.INT8_GRAPH), exact.with_name(bundles.FP16_GRAPH)
+    quantize(fused, int8, graph.calibration)
+    candidates = [int8]
+    if fp16:
+        to_half(fused, half)
+        candidates.append(half)
+    return {candidate.name: candidate for candidate in candidates if is_as_good(graph, exact, candidate)}
+
+
+def is_as_good(graph: Graph, exact: Path, candidate: Path) -> bool:
+    """Whether a graph answers as many validation samples rightly as the gate asks for."""
+    assert graph.accuracy is not None
+    before, after = graph.accuracy(Session(exact, "cpu")), graph.accuracy(Session(candidate, "cpu"))
+    kept = after >= before - LOSS
+    verdict = "kept" if kept else "left out"
+    print(f"{candidate.name}: {after:.4f} right, {exact.name} {before:.4f}: {verdict}", file=sys.stderr)
     return kept
 
 
@@ -215,10 +230,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change one key")
     parser.add_argument("--version", type=int, default=1, help="version of the bundle (default: 1)")
     parser.add_argument("--root", type=Path, default=Path("models"), help="where bundles live (default: models)")
+    parser.add_argument(
+        "--fp16", action="store_true", help="also write a graph for graphics cards, if it answers as well"
+    )
     options = parser.parse_args(arguments)
     try:
         task = make_task(options.config, options.set)
-        target = export(task, task.config.task, options.version, options.root)
+        target = export(task, task.config.task, options.version, options.root, options.fp16)
     except (ConfigError, OSError, tomllib.TOMLDecodeError) as error:
         print(f"{options.config}: {error}", file=sys.stderr)
         return 1

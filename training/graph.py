@@ -15,8 +15,8 @@ from models.runtime import Session
 class Graph:
     """What to export: a module and inputs of several shapes; the first are the example, all check parity.
 
-    accuracy: share of validation samples that a session answers rightly. Where it is given, an int8 graph is made,
-    calibrated with inputs such as calibration's, and kept if it loses no more than INT8_LOSS.
+    accuracy: share of validation samples that a session answers rightly. Where it is given, graphs of fewer bits are
+    made, int8 calibrated with inputs such as calibration's, and kept if they lose no more than export.LOSS.
     """
 
     module: nn.Module

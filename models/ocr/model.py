@@ -26,6 +26,7 @@ class OcrModel(Model[OcrRequest, OcrItem, OcrOutput, OcrAnswer]):
 
     name = "ocr"
     contract = 2
+    bucketed = True
 
     def __init__(self, bundle: Bundle, session: Session) -> None:
         super().__init__(bundle, session)

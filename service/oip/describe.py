@@ -8,7 +8,7 @@ from inference import model_config_pb2 as config
 
 from models.base import Model
 from models.bundle import GRAPH
-from models.runtime import CUDA
+from models.gpu import CPU
 from service.oip.adapters import Adapter
 from service.oip.tensors import BYTES, Spec
 
@@ -39,7 +39,7 @@ def configuration(
 
     num_versions: how many versions may serve, the newest ones.
     """
-    kind = config.ModelInstanceGroup.KIND_GPU if model.session.provider == CUDA else config.ModelInstanceGroup.KIND_CPU
+    kind = config.ModelInstanceGroup.KIND_CPU if model.session.provider == CPU else config.ModelInstanceGroup.KIND_GPU
     inputs = [
         config.ModelInput(name=s.name, data_type=_data_type(s), dims=s.shape, optional=s.optional)
         for s in adapter.inputs

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from models.gpu import Gpu
 from service.settings import Settings, available_cpus
 
 
@@ -35,6 +36,14 @@ def test_a_bad_variable_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, v
 def test_an_unknown_argument_is_refused() -> None:
     with pytest.raises(ValidationError, match="prot"):
         Settings(prot=1)
+
+
+def test_what_is_for_a_card(tmp_path: Path) -> None:
+    assert Settings().gpu == Gpu()
+    settings = Settings(gpu_fp16=False, gpu_memory_bytes=2**30, cuda_graph_rows=8)
+    assert settings.gpu == Gpu(fp16=False, memory_bytes=2**30, graph_rows=8)
+    with pytest.raises(ValidationError, match="cuda_graph_rows and tensorrt_cache: one or the other"):
+        Settings(cuda_graph_rows=8, tensorrt_cache=tmp_path)
 
 
 def test_settings_are_frozen() -> None:
