@@ -118,9 +118,7 @@ def write(results: Results, command: str) -> None:
         for what, way in (("network alone", results.network), ("decoding and network", results.whole))
     )
     table = "\n".join([HEAD, *map(line, results.rows)])
-    part = f"""<!-- load: written by benchmarks/load.py --write -->
-
-## Load
+    part = f"""## Load
 
 `{command}` on {facts}. Callers, server and bare runs share the cores; a batch is 32 images, a stream keeps 32 under
 way. The images are the golden requests. MLServer 1.7.1 runs the same bundle with
@@ -133,12 +131,16 @@ the same decoding, in its own process or in a worker's.
 {bare}
 
 {table}
-
-<!-- end of load -->
 """
+    put("load", "benchmarks/load.py", part)
+
+
+def put(name: str, script: str, part: str) -> None:
+    """Puts a part of results.md between its marks, or at the end. script: what writes it."""
+    marked = f"<!-- {name}: written by {script} --write -->\n\n{part}\n<!-- end of {name} -->\n"
     text = RESULTS.read_text(encoding="utf-8")
-    marks = re.compile(r"<!-- load: .*?<!-- end of load -->\n", re.DOTALL)
-    text = marks.sub(lambda _: part, text) if marks.search(text) else f"{text.rstrip()}\n\n{part}"
+    marks = re.compile(rf"<!-- {name}: .*?<!-- end of {name} -->\n", re.DOTALL)
+    text = marks.sub(lambda _: marked, text) if marks.search(text) else f"{text.rstrip()}\n\n{marked}"
     RESULTS.write_text(text, encoding="utf-8")
 
 

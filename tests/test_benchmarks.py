@@ -8,7 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from onnx import TensorProto, helper, numpy_helper, save
+
+from models.runtime import may_use_cuda
 
 ROOT = Path(__file__).resolve().parents[1]
 STEPS = ("preprocess_ms", "run_ms", "postprocess_ms")
@@ -128,3 +132,86 @@ def test_score_gives_each_ratio() -> None:
     rates, ratios = (table.splitlines()[2:] for table in done.stdout.split("\n\n")[1:])
     assert len(rates) == len(ratios) == 5
     assert all(float(line.split(" | ")[1].rstrip(" |")) > 0 for line in [*rates, *ratios])
+
+
+def test_gpu_compares_and_times_what_a_cpu_can_do() -> None:
+    options = ["--device", "cpu", "--rows", "1", "3", "--seconds", "0", "--score-items", "64", "--json"]
+    done = subprocess.run(
+        [sys.executable, "benchmarks/gpu.py", *options], cwd=ROOT, capture_output=True, text=True, timeout=110
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout[done.stdout.index("{") :])
+    measured = {(row["model"], row["way"], row["rows"]) for row in result["rows"] if not row["problem"]}
+    common = {
+        (model, way, rows) for model in ("ocr", "cloze") for way in ("as served, fp32", "fp16") for rows in (1, 3)
+    }
+    assert measured == common | {("ocr", "without buffers", rows) for rows in (1, 3)}
+    for row in result["rows"]:
+        if row["problem"]:
+            assert "not available" in row["problem"]
+        else:
+            assert row["ms"] > 0 and row["floor_ms"] > 0
+            assert row["worst"] <= (0.02 if row["way"] == "fp16" else 1e-5)
+            assert row["same"] == 1
+    assert result["score_rate"] > 0
+    missing = {row["way"] for row in result["rows"] if row["problem"]}
+    assert {"CUDA graphs", "TensorRT", "search EXHAUSTIVE"} <= missing
+
+
+@pytest.mark.skipif(may_use_cuda("cuda"), reason="there may be a card here")
+def test_gpu_says_where_there_is_no_card() -> None:
+    command = [sys.executable, "benchmarks/gpu.py", "--device", "cuda"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert (
+        done.stderr.strip() == "device cuda: onnxruntime fell back to CPUExecutionProvider; is a CUDA driver installed?"
+    )
+
+
+def test_the_floor_is_counted_by_the_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    floor = importlib.import_module("floor")
+    weights = {"w": np.ones((8, 2, 3, 3), np.float32), "m": np.ones((4, 5), np.float32)}
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["c"], ["r"]),
+        helper.make_node("MatMul", ["r", "m"], ["y"]),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 2, 4, 4])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 8, 4, 5])
+    initializers = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", [x], [y], initializers),
+        opset_imports=[helper.make_opsetid("", 18)],
+        ir_version=10,
+    )
+    save(model, tmp_path / "model.onnx")
+    counted = floor.work(tmp_path / "model.onnx", {"x": np.zeros((3, 2, 4, 4), np.float32)})
+    assert counted.products == 3 * 8 * 16 * (2 * 9) + 3 * 8 * 4 * 5 * 4
+    convolution = 3 * 2 * 16 + 8 * 2 * 9 + 3 * 8 * 16
+    assert counted.elements == convolution + 3 * 8 * 16 + 4 * 5 + 3 * 8 * 4 * 5
+    there = floor.Peaks({4: 1e6}, 1e9)
+    assert there.floor_s(counted, 4) == pytest.approx(2 * counted.products / 1e6)
+    assert floor.Peaks({4: 1e15}, 1e6).floor_s(counted, 2) == pytest.approx(2 * counted.elements / 1e6)
+
+
+def test_gpu_results_are_judged_and_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    report, gpu_report, floor = (importlib.import_module(name) for name in ("report", "gpu_report", "floor"))
+    rows = [
+        gpu_report.Row("ocr", "fp16", 1024, 5.0, 1.0, 1_024_000, 0.5, 1e-3, 1.0),
+        gpu_report.Row("ocr", "too wrong", 4096, 5.0, 1.0, 4_096_000, 0.5, 0.3, 0.8),
+        gpu_report.Row("ocr", "TensorRT", 1, problem="are TensorRT's libraries installed?"),
+    ]
+    results = gpu_report.Results({"card": "H200"}, "cuda", floor.Peaks({4: 6e13}, 4e12), rows, 512_000.0, 1000)
+    told = "\n".join(gpu_report.lines(results))
+    assert "Best: 1,024,000 characters/s (fp16, 1024 rows), met" in told
+    assert "50% of it, missed: aim 60 %" in told
+    assert "ocr, TensorRT: are TensorRT's libraries installed?" in told
+    monkeypatch.setattr(report, "RESULTS", tmp_path / "results.md")
+    report.RESULTS.write_text((ROOT / "benchmarks/results.md").read_text(encoding="utf-8"), encoding="utf-8")
+    gpu_report.write(results)
+    text = report.RESULTS.read_text(encoding="utf-8")
+    assert text.count("## Graphics card") == 1 and "Not measured: no card" not in text
+    assert "| ocr | fp16 | 1024 | 5.00 | 1.000 | 1,024,000 | 50% | 1.0e-03 | 100.0% |" in text
+    assert "too far" in text
