@@ -1,6 +1,7 @@
-"""Activations that a configuration can name."""
+"""Activations that a configuration can name, and the gated one, which needs twice the channels."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -11,4 +12,22 @@ class Damped(nn.Module):
         return torch.maximum(x, x * torch.exp(-x.abs()))
 
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "swish": nn.SiLU, "gelu": nn.GELU, "damped": Damped}
+class Gated(nn.Module):
+    """GLU (arXiv:1612.08083): the first half of the channels times σ of the second half."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 2·C, …) → (N, C, …)."""
+        return F.glu(x, dim=1)
+
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "swish": nn.SiLU,
+    "gelu": nn.GELU,
+    "damped": Damped,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+    "leaky-relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "selu": nn.SELU,
+}
