@@ -1,0 +1,231 @@
+"""Whether a language model mends what the recogniser misread: bigrams with Viterbi, then the blank filler."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import product, repeat
+
+import numpy as np
+import numpy.typing as npt
+
+from models.bundle import default_root
+from models.cloze.segment import folding
+from models.registry import load_model
+from training.data.cloze_text import variants
+from training.studies.lattice import Bigrams, count, viterbi
+from training.studies.mending import Mender, Scores, choose, neighbours
+from training.studies.report import Options, Table, save, subplots
+from training.studies.rows import Page, Printer, Reading, read_page, read_sources, unseen
+
+LEVELS = ("clean", "15 % ink noise", "50 %", "75 %", "100 %")
+CHARACTERS = (2000, 5000)  # at each level: to choose weights by, to test
+WEIGHTS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5)
+PRIORS = ((1e2, False), (1e3, False), (1e2, True), (1e3, True))  # μ, backed off
+ARTICLE = (1.0, False)  # α = 1
+DRAWS = 1000
+
+Counts = npt.NDArray[np.int64]
+Lines = list[list[str]]
+Decoder = Callable[[Reading], Lines]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """(P,) of each page: places, misread ones, those within reach; of these mended, and of the others spoilt."""
+
+    places: Counts
+    wrong: Counts
+    reach: Counts
+    mended: Counts
+    spoilt: Counts
+
+
+def run(options: Options) -> Table:
+    """The study's command."""
+    known, held_out = read_sources(options)
+    documents = unseen(held_out, [text for text, _ in known.values()])
+    fold = folding(variants())
+    # A source counts by its share of the blank filler's training, all of them together as one of 10 M characters.
+    total = sum(share for _, share in known.values())
+    counts = count((text, 1e7 * share / total / len(text)) for text, share in known.values() if share)
+    printer, rng = Printer(), np.random.default_rng(0)
+    order = [documents[i] for i in rng.permutation(len(documents))]
+    amounts, levels = ((120, 240), ("50 %", "100 %")) if options.quick else (CHARACTERS, LEVELS)
+    chosen_by = printer.pages(order, rng, amounts[0])
+    tested = printer.pages(order[len(chosen_by) :], rng, amounts[1])
+    ocr = load_model("ocr", default_root(), device="cpu", threads=1)
+    filler = load_model("cloze", default_root(), device="cpu", threads=1)
+    read = {level: ([read_page(ocr, printer, p, level, i) for i, p in enumerate(chosen_by)]) for level in levels}
+    bigrams = {prior: Bigrams(counts, *prior) for prior in PRIORS}
+    bigrams[ARTICLE] = Bigrams(counts, ARTICLE[0] * len(counts.singles))
+    everything = [reading for readings in read.values() for reading in readings]
+    decoders, chosen = tune(everything, bigrams, Mender(filler, fold), fold)
+    outcomes = {}
+    for level in levels:
+        readings = [read_page(ocr, printer, page, level, 1000 + i) for i, page in enumerate(tested)]
+        outcomes[level] = {name: judge(readings, decode) for name, decode in decoders.items()}
+    draw(options, outcomes)
+    return tabulate(outcomes, chosen, (chosen_by, tested), f"ocr/{ocr.bundle.version}, cloze/{filler.bundle.version}")
+
+
+def tune(
+    readings: Sequence[Reading],
+    bigrams: Mapping[tuple[float, bool], Bigrams],
+    mender: Mender,
+    fold: Mapping[int, str],
+) -> tuple[dict[str, Decoder], dict[str, str]]:
+    """Ways of reading, each with the weights that leave the fewest errors over all levels; and which these are."""
+    article = bigrams[ARTICLE]
+
+    def by_bigrams(one: Reading, prior: tuple[float, bool], weight: float) -> Lines:
+        return [viterbi(row, bigrams[prior], weight, fold) for row in one.rows]
+
+    def best(options: Sequence[tuple[float, ...]], decode: Callable[..., list[Lines]]) -> tuple[float, ...]:
+        return min(options, key=lambda option: sum(map(errors, readings, decode(*option))))
+
+    tried = [(mu, float(back), weight) for (mu, back), weight in product(PRIORS, WEIGHTS)]
+    mu, back, weight = best(tried, lambda mu, back, w: [by_bigrams(one, (mu, bool(back)), w) for one in readings])
+    prior = (mu, bool(back))
+    decoders: dict[str, Decoder] = {
+        "bigrams, as the article": lambda one: [viterbi(row, article, 1.0, fold) for row in one.rows],
+        "bigrams, tuned": lambda one: by_bigrams(one, prior, weight),
+    }
+    backed = "backed off to single characters" if prior[1] else "uniform prior"
+    chosen = {"bigrams, tuned": f"weight {weight:g}, μ = {mu:g}, {backed}"}
+    for name, whole in (("blank filler, row", False), ("blank filler, page", True)):
+        asked = [mender.scores(one.rows, first(one), whole) for one in readings]
+
+        def by_filler(one: Reading, scores: Scores, w: float) -> Lines:
+            return choose(one.rows, first(one), [scores], [w])
+
+        (w,) = best([(w,) for w in WEIGHTS], lambda w, asked=asked: [*map(by_filler, readings, asked, repeat(w))])
+        decoders[name] = lambda one, whole=whole, w=w: by_filler(one, mender.scores(one.rows, first(one), whole), w)
+        chosen[name] = f"weight {w:g}"
+    drafts = [by_bigrams(one, prior, weight) for one in readings]
+
+    def evidence(one: Reading, draft: Lines) -> list[Scores]:
+        scores = mender.scores(one.rows, draft, True)
+        return [scores, neighbours(one.rows, draft, bigrams[prior], fold, scores)]
+
+    asked_twice = list(map(evidence, readings, drafts))
+    both = best(
+        list(product(WEIGHTS, WEIGHTS)),
+        lambda *w: [choose(one.rows, d, e, w) for one, d, e in zip(readings, drafts, asked_twice, strict=True)],
+    )
+
+    def together(one: Reading) -> Lines:
+        draft = by_bigrams(one, prior, weight)
+        return choose(one.rows, draft, evidence(one, draft), both)
+
+    decoders["both, page"] = together
+    chosen["both, page"] = f"weights {both[0]:g}, and {both[1]:g} of the bigrams"
+    return decoders, chosen
+
+
+def first(reading: Reading) -> Lines:
+    """The recogniser's best candidates."""
+    return [[next(iter(candidates)) for candidates in row] for row in reading.rows]
+
+
+def errors(reading: Reading, lines: Lines) -> int:
+    """How many places are wrong."""
+    return sum(
+        char not in forms
+        for line, truth in zip(lines, reading.truth, strict=True)
+        for char, forms in zip(line, truth, strict=True)
+    )
+
+
+def judge(readings: Sequence[Reading], decode: Decoder) -> Outcome:
+    """What a way of reading does to the recogniser's best candidates."""
+    rows = []
+    for one in readings:
+        marks = [
+            (best in forms, any(c in forms for c in candidates), char in forms)
+            for row, truth, before, after in zip(one.rows, one.truth, first(one), decode(one), strict=True)
+            for candidates, forms, best, char in zip(row, truth, before, after, strict=True)
+        ]
+        right, near, after_right = np.array(marks, bool).T
+        rows.append(
+            [
+                len(marks),
+                (~right).sum(),
+                (~right & near).sum(),
+                (~right & after_right).sum(),
+                (right & ~after_right).sum(),
+            ]
+        )
+    return Outcome(*np.array(rows, np.int64).T)
+
+
+def net_share(outcome: Outcome) -> tuple[float, float, float]:
+    """(mended − spoilt) / misread, with a 95 % interval: pages drawn again, since a page's places are alike."""
+    rng = np.random.default_rng(0)
+    net, wrong = outcome.mended - outcome.spoilt, outcome.wrong
+    drawn = rng.integers(len(net), size=(DRAWS, len(net)))
+    shares = net[drawn].sum(1) / np.maximum(1, wrong[drawn].sum(1))
+    low, high = np.quantile(shares, (0.025, 0.975))
+    return float(net.sum() / max(1, wrong.sum())), float(low), float(high)
+
+
+def pool(outcomes: Sequence[Outcome]) -> Outcome:
+    """The same pages at several levels."""
+    names = Outcome.__dataclass_fields__
+    return replace(outcomes[0], **{name: sum(getattr(one, name) for one in outcomes) for name in names})
+
+
+def tabulate(
+    outcomes: Mapping[str, Mapping[str, Outcome]],
+    chosen: Mapping[str, str],
+    pages: tuple[Sequence[Page], Sequence[Page]],
+    bundles: str,
+) -> Table:
+    """A row a level, and one for all of them."""
+    ways = list(next(iter(outcomes.values())))
+    pooled = {way: pool([outcomes[level][way] for level in outcomes]) for way in ways}
+    rows = []
+    for level, by_way in [*outcomes.items(), ("all", pooled)]:
+        one = by_way[ways[0]]
+        cells = [level, f"{one.wrong.sum()} of {one.places.sum()}", str(one.reach.sum())]
+        for way in ways:
+            share, low, high = (f"{value * 100:.1f}".replace("-", "−") for value in net_share(by_way[way]))
+            cells.append(f"{by_way[way].mended.sum()} − {by_way[way].spoilt.sum()}<br>{share} % ({low} to {high})")
+        rows.append(cells)
+    sizes = [sum(len(row) for page in part for row in page.rows) for part in pages]
+    notes = [
+        "Errors mended − right answers spoilt, and what remains as a share of all errors with its 95 % interval "
+        "(pages drawn again).",
+        f"{bundles}; {sizes[0]} characters of {len(pages[0])} documents at each level chose the weights, {sizes[1]} of "
+        f"{len(pages[1])} others tested.",
+        f"Chosen: {'; '.join(f'{name}: {what}' for name, what in chosen.items())}.",
+    ]
+    return Table(["level", "misread", "right one among the three", *ways], rows, notes)
+
+
+def draw(options: Options, outcomes: Mapping[str, Mapping[str, Outcome]]) -> None:
+    """Above, errors that remain; below, the net share mended with its interval."""
+    figure, axes = subplots(2, 1, (9, 7.5), sharex=True)
+    levels, ways = list(outcomes), list(next(iter(outcomes.values())))
+    width = 0.8 / (len(ways) + 1)
+    for number, way in enumerate(["recogniser alone", *ways]):
+        places = np.arange(len(levels)) + (number - len(ways) / 2) * width
+        pairs = [outcomes[level][ways[0] if number == 0 else way] for level in levels]
+        left = [one.wrong.sum() - (0 if number == 0 else (one.mended - one.spoilt).sum()) for one in pairs]
+        shares = [100 * n / one.places.sum() for n, one in zip(left, pairs, strict=True)]
+        colour = "0.6" if number == 0 else f"C{number - 1}"
+        axes[0, 0].bar(places, shares, width * 0.9, label=way, color=colour)
+        if number:
+            net = np.array([net_share(one) for one in pairs]) * 100
+            spread = np.abs(net[:, 1:].T - net[:, 0])
+            axes[1, 0].bar(places, net[:, 0], width * 0.9, color=colour, yerr=spread, ecolor="0.2", capsize=2)
+    reach = [
+        100 * outcomes[level][ways[0]].reach.sum() / max(1, outcomes[level][ways[0]].wrong.sum()) for level in levels
+    ]
+    axes[1, 0].plot(range(len(levels)), reach, "k_", ms=60, label="right one among the three")
+    axes[0, 0].set(ylabel="characters wrong, %", yscale="log")
+    axes[1, 0].set(ylabel="errors mended less spoilt, %", ylim=(-60, 105))
+    axes[1, 0].axhline(0, color="k", lw=0.8)
+    axes[1, 0].set_xticks(range(len(levels)), [f"distorted at {v}" if v[-1] == "%" else v for v in levels])
+    for one in axes[:, 0]:
+        one.grid(alpha=0.3, axis="y")
+        one.legend(fontsize=8)
+    save(figure, options.figure("ocr-language-model"))
