@@ -6,6 +6,7 @@ the CPU is measured, and what only CUDA has is named as not available.
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -39,7 +40,7 @@ Run: TypeAlias = Callable[[Feeds], dict[str, np.ndarray[Any, Any]]]
 ROWS = {"cuda": [1, 4, 16, 64, 256, 1024, 4096], "cpu": [1, 4, 16]}
 PEAK_SIDE = {"cuda": 8192, "cpu": 512}
 PEAK_NUMBERS = {"cuda": 2**28, "cpu": 2**22}
-SCORED_ROWS = 50_000
+SCORED_ROWS = {"cuda": 50_000, "cpu": 2_000}
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ def main() -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--only", default="", metavar="TEXT", help="ways whose name holds this")
     parser.add_argument("--seconds", type=float, default=1.0, help="how long each bucket is repeated")
-    parser.add_argument("--score-items", type=int, default=SCORED_ROWS, metavar="N", help="how many to score; 0: none")
+    parser.add_argument("--score-items", type=int, metavar="N", help="how many to score, 0: none; default by device")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
     parser.add_argument("--write", action="store_true", help="write the table into benchmarks/results.md")
     args = parser.parse_args()
@@ -191,6 +192,11 @@ def main() -> None:
         device = "cuda" if Session(_any_graph(), args.device).on_gpu else "cpu"
     except BundleError as error:
         raise SystemExit(str(error)) from None
+    if device == "cpu":
+        if args.write:
+            raise SystemExit("--write: the table is for a graphics card, and none is used")
+        print("No graphics card is used: the CPU is measured instead.", file=sys.stderr)
+    items = SCORED_ROWS[device] if args.score_items is None else args.score_items
     there = peaks(device, PEAK_SIDE[device], PEAK_NUMBERS[device], args.seconds)
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -199,10 +205,8 @@ def main() -> None:
             rows += measure(name, device, counts, there, args.seconds, Path(folder), args.only)
     results = Results({**machine(), "card": card(device)}, device, there, rows)
     best = results.best("ocr")
-    if args.score_items and best is not None:
-        results = Results(
-            results.machine, device, there, rows, score_rate(device, best.rows, args.score_items), args.score_items
-        )
+    if items and best is not None:
+        results = Results(results.machine, device, there, rows, score_rate(device, best.rows, items), items)
     if args.json:
         print(json.dumps(asdict(results), ensure_ascii=False, indent=2))
     else:

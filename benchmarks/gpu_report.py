@@ -76,7 +76,7 @@ def lines(results: Results) -> list[str]:
     flops = ", ".join(f"{8 * size} bit {rate / 1e12:.2f} TFLOP/s" for size, rate in sorted(results.peaks.flops.items()))
     found = [f"On {facts}.", f"Largest product: {flops}; largest copy: {results.peaks.bytes_s / 1e9:.0f} GB/s."]
     if results.device == "cpu":
-        found.append("No graphics card answers here: these are the CPU's figures, and what needs CUDA was not run.")
+        found.append("No graphics card was used: these are the CPU's figures, and what needs CUDA was not run.")
     found += [f"{row.model}, {row.way}: {row.problem}." for row in results.rows if row.problem]
     best = results.best("ocr")
     if best is not None:

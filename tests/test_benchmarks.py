@@ -154,18 +154,19 @@ def test_gpu_compares_and_times_what_a_cpu_can_do() -> None:
             assert row["worst"] <= (0.02 if row["way"] == "fp16" else 1e-5)
             assert row["same"] == 1
     assert result["score_rate"] > 0
+    assert "No graphics card" in done.stderr
     missing = {row["way"] for row in result["rows"] if row["problem"]}
     assert {"CUDA graphs", "TensorRT", "search EXHAUSTIVE"} <= missing
 
 
 @pytest.mark.skipif(may_use_cuda("cuda"), reason="there may be a card here")
 def test_gpu_says_where_there_is_no_card() -> None:
-    command = [sys.executable, "benchmarks/gpu.py", "--device", "cuda"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1
-    assert (
-        done.stderr.strip() == "device cuda: onnxruntime fell back to CPUExecutionProvider; is a CUDA driver installed?"
-    )
+    fell_back = "device cuda: onnxruntime fell back to CPUExecutionProvider; is a CUDA driver installed?"
+    not_for_a_cpu = "--write: the table is for a graphics card, and none is used"
+    for option, problem in (("--device=cuda", fell_back), ("--write", not_for_a_cpu)):
+        command = [sys.executable, "benchmarks/gpu.py", option]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr.strip()) == (1, problem)
 
 
 def test_the_floor_is_counted_by_the_layers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
