@@ -123,15 +123,7 @@ class Server:
         self.served = {name: self._served(name) for name in SERVICES}
         for name, served in self.served.items():
             served.add(models[name])
-        size = settings.max_message_bytes
-        self._grpc = grpc.aio.server(
-            interceptors=self._interceptors(observer),
-            options=[
-                ("grpc.max_receive_message_length", size),
-                ("grpc.max_send_message_length", size),
-                ("grpc.so_reuseport", 0),  # else a second server on the port takes half of the calls unnoticed
-            ],
-        )
+        self._grpc = grpc.aio.server(interceptors=self._interceptors(observer), options=_options(settings))
         ocr_pb2_grpc.add_OcrServiceServicer_to_server(OcrServicer(self.served["ocr"], settings), self._grpc)
         cloze_pb2_grpc.add_ClozeServiceServicer_to_server(ClozeServicer(self.served["cloze"], settings), self._grpc)
         info = ServerServicer(self.served, settings)
@@ -226,6 +218,19 @@ class Server:
             )
 
         return Served(name, admission, make, self._observer)
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    """What gRPC itself is to keep to."""
+    size = settings.max_message_bytes
+    options = [
+        ("grpc.max_receive_message_length", size),
+        ("grpc.max_send_message_length", size),
+        ("grpc.so_reuseport", 0),  # else a second server on the port takes half of the calls unnoticed
+    ]
+    if settings.connection_age_s:
+        options.append(("grpc.max_connection_age_ms", max(1, round(1000 * settings.connection_age_s))))
+    return options
 
 
 def require_port(host: str, port: int) -> None:

@@ -112,6 +112,11 @@ class Settings(BaseSettings):
         1.0, description="From NOT_SERVING to refusing calls: time for load balancers to look elsewhere."
     )
     grace_s: Seconds = Field(20.0, description="How long calls under way may go on after that.")
+    connection_age_s: Seconds = Field(
+        0.0,
+        description="How old a connection grows, give or take a tenth, until its client has to look the address up and "
+        "connect anew, and so finds new servers. Calls under way go on. 0: as old as the client likes.",
+    )
     reflection: bool = Field(True, description="Whether tools such as grpcurl can ask for the API.")
     metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Port of /metrics, /healthz and /readyz over HTTP; 0 takes a free one."

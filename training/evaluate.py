@@ -82,9 +82,11 @@ def main(arguments: list[str] | None = None) -> int:
     ocr = commands.add_parser("ocr", help="characters rendered from the held-out fonts")
     ocr.add_argument("--confusions", type=int, default=20, help="how many to print (default: 20)")
     ocr.add_argument("--pictures", type=Path, default=Path("runs/ocr"), help="folder for the PNGs (default: runs/ocr)")
-    cloze = commands.add_parser("cloze", help="questions in CMRC 2017's format")
-    cloze.add_argument("questions", type=Path, help="FILE.doc_query")
-    cloze.add_argument("answers", type=Path, help="FILE.answer")
+    cloze = commands.add_parser("cloze", help="questions in CMRC 2017's format, or made from the held-out documents")
+    cloze.add_argument(
+        "questions", type=Path, nargs="?", help="FILE.doc_query (default: made from the training's texts)"
+    )
+    cloze.add_argument("answers", type=Path, nargs="?", help="FILE.answer")
     cloze.add_argument(
         "--sheet",
         type=Path,
@@ -95,6 +97,8 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument("--bundle", type=Path, help="folder of the bundle (default: the newest)")
         command.add_argument("--dry-run", action="store_true", help="print, write nothing into the bundle")
     options = parser.parse_args(arguments)
+    if options.model == "cloze" and options.questions and not options.answers:
+        parser.error("cloze: FILE.answer is missing")
     try:
         path = options.bundle or bundles.find(bundles.default_root(), options.model)
         model = load_model(options.model, path.parent.parent, int(path.name), device="auto", threads=2)
@@ -102,6 +106,10 @@ def main(arguments: list[str] | None = None) -> int:
             from training.evaluate_ocr import evaluate
 
             figures, command = evaluate(model, options.confusions, options.pictures), "python -m training.evaluate ocr"
+        elif options.questions is None:
+            from training.evaluate_made import evaluate as evaluate_made
+
+            figures, command = evaluate_made(model), "python -m training.evaluate cloze"
         else:
             from training.evaluate_cloze import evaluate as evaluate_cloze
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -121,9 +121,10 @@ async def test_a_call_waits_as_long_as_the_server_says() -> None:
 
 
 @asynccontextmanager
-async def replica() -> AsyncIterator[tuple[Any, int, FakeOcr]]:
+async def replica(port: int = 0) -> AsyncIterator[tuple[Any, int, FakeOcr]]:
     model = FakeOcr()
-    server = build_server({"ocr": model, "cloze": FakeCloze()}, Settings(port=0, threads=1, drain_s=0, grace_s=1))
+    settings = Settings(port=port, threads=1, drain_s=0.1, grace_s=10)
+    server = build_server({"ocr": model, "cloze": FakeCloze()}, settings)
     port = await server.start()
     try:
         yield server, port, model
@@ -149,6 +150,30 @@ async def test_calls_go_to_all_replicas_in_turn_and_to_those_that_are_left() -> 
             await other.stop()
             for _ in range(20):
                 assert (await client.recognize(b"bb")).text == nth(2)
+
+
+async def test_replacing_all_replicas_one_by_one_fails_no_call() -> None:
+    """A rolling update: each old one is told to end while calls come in, and its place is taken by a new one."""
+    answered, ended = 0, asyncio.Event()
+
+    async def call_on(client: AsyncClient, size: int) -> None:
+        nonlocal answered
+        while not ended.is_set():
+            assert (await client.recognize(b"x" * size)).text == nth(size)
+            answered += 1
+
+    async with AsyncExitStack() as stack:
+        old = [await stack.enter_async_context(replica()) for _ in range(2)]
+        async with AsyncClient("ipv4:" + ",".join(f"127.0.0.1:{port}" for _, port, _ in old)) as client:
+            callers = asyncio.gather(*(call_on(client, size) for size in range(1, 9)))
+            for server, port, model in old:
+                await until(lambda model=model: model.ran or callers.done())
+                await server.stop()
+                _, _, new = await stack.enter_async_context(replica(port))
+                await until(lambda new=new: new.ran or callers.done())
+            ended.set()
+            await callers
+    assert answered > 0
 
 
 async def test_a_name_is_looked_up(serving: Serving) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -90,6 +91,21 @@ def test_holds_nothing_for_building_or_training(image: dict[str, object]) -> Non
     assert {"onnxruntime", "tianzi", "service", "models"} <= there
     assert not there & {"torch", "training", "pip", "setuptools", "pyarrow"}
     assert not [name for name in there if name.startswith("/")]
+
+
+def test_the_list_of_contents_is_the_images_own(image: dict[str, object]) -> None:
+    done = subprocess.run([ROOT / "run", "sbom", "cpu"], capture_output=True, text=True, check=True)
+    listed = json.loads((ROOT / done.stdout.split()[-1]).read_text(encoding="utf-8"))
+    assert listed["bomFormat"] == "CycloneDX"
+    script = "from importlib.metadata import distributions as d; print(*(f'{x.name}=={x.version}' for x in d()))"
+    there = engine("run", "--rm", "--entrypoint=python", IMAGE, "-c", script).split()
+    components = [listed["metadata"]["component"], *listed["components"]]
+    named = {f"{normal(part['name'])}=={part['version']}" for part in components}
+    assert named == {f"{normal(name)}=={version}" for name, version in (entry.split("==") for entry in there)}
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def test_answers_without_rights(container: str) -> None:

@@ -110,6 +110,19 @@ async def test_what_outlasts_the_grace_is_unavailable(serving: Any, fake_ocr: An
         await stopping
 
 
+async def test_an_old_connection_is_given_up_and_no_call_ends_for_it(serving: Any) -> None:
+    async with serving(connection_age_s=0.2) as running:
+        stream = running.ocr.StreamRecognize()
+        for size in (1, 2):
+            await stream.write(ocr_pb2.StreamRecognizeRequest(request=image(b"x" * size)))
+            assert (await stream.read()).ok.candidates[0].text == nth(size)
+            if size == 1:
+                await running.channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
+        assert (await running.ocr.Recognize(image(b"abc"))).candidates[0].text == nth(3)
+        await stream.done_writing()
+        assert await stream.read() is grpc.aio.EOF
+
+
 async def test_a_stopped_server_leaves_no_thread(serving: Any) -> None:
     async with serving() as running:
         await running.ocr.Recognize(image(b"a"))

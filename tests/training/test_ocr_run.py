@@ -135,7 +135,8 @@ def test_samples_can_be_looked_at(run: tuple[OcrTask, torch.nn.Module, Path], tm
 def test_a_graph_that_reads_worse_is_left_out(
     run: tuple[OcrTask, torch.nn.Module, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    task, net, _ = run
+    task, net, target = run
+    assert (target / bundles.INT8_GRAPH).exists() and not (target / bundles.FP16_GRAPH).exists()  # not asked for
     graph, _ = task.graph(net)
     file = tmp_path / "exact.onnx"
     to_onnx(graph, file)
@@ -143,9 +144,6 @@ def test_a_graph_that_reads_worse_is_left_out(
     shares = iter([0.9, 0.8985, 0.9, 0.8991])
     kept = smaller_graphs(replace(graph, accuracy=lambda session: next(shares)), file, fp16=True)
     assert list(kept) == [bundles.FP16_GRAPH]
-    shares = iter([0.9, 0.8991])
-    kept = smaller_graphs(replace(graph, accuracy=lambda session: next(shares)), file, fp16=False)
-    assert list(kept) == [bundles.INT8_GRAPH]
     assert (tmp_path / bundles.INT8_GRAPH).stat().st_size < 0.5 * file.stat().st_size
     assert (tmp_path / bundles.FP16_GRAPH).stat().st_size < 0.6 * file.stat().st_size
 

@@ -62,7 +62,7 @@ def make_lexicon(
             char_counts[char] = char_counts.get(char, 0) + int(count)
     usual = sorted((c for c, n in char_counts.items() if n >= min_char_count), key=lambda c: (-char_counts[c], c))
     chars = Vocab([*RESERVED, *usual], variants())
-    tags = _dictionary_tags()
+    tags = dictionary_tags()
     lexicon = Lexicon(
         types=types,
         words=words,
@@ -80,7 +80,8 @@ def make_lexicon(
     return lexicon, mapped
 
 
-def _dictionary_tags() -> dict[str, str]:
+def dictionary_tags() -> dict[str, str]:
+    """The part of speech of each word of jieba's dictionary."""
     with jieba.get_dict_file() as file:
         rows = (line.decode().split() for line in file)
         return {row[0]: row[2] for row in rows}
