@@ -24,7 +24,7 @@ DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 CHART = DEPLOY / "helm/tianzi"
 KUBERNETES = "1.33"
 ALL: dict[str, Any] = {
-    "settings": {"max_message_bytes": 16777216, "drain_s": 0.5, "grace_s": 20, "reflection": False},
+    "settings": {"max_message_bytes": 16777216, "drain_s": 0.5, "grace_s": 20, "reflection": False, "stream_rows": 64},
     "tls": {"secretName": "certificate", "clientCa": True},
     "tokens": {"secretName": "callers"},
     "bundles": {"existingClaim": "bundles"},
@@ -93,6 +93,8 @@ def test_manifests_for_operators_are_what_they_expect() -> None:
         {"service": {"port": 70000}},
         {"settings": {"port": 1}},
         {"settings": {"drain_s": "soon"}},
+        {"settings": {"drain_s": None}},
+        {"gpu": {"settings": {"port": 1}}},
         {"keda": {"prometheus": "prometheus:9090"}},
     ],
 )
@@ -125,6 +127,8 @@ def test_the_container_has_no_rights_and_its_settings_are_the_servers() -> None:
     assert settings["TIANZI_DRAIN_S"] == "0.5"
     assert settings["TIANZI_REFLECTION"] == "false"
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert (settings["TIANZI_BATCH_ROWS"], settings["TIANZI_STREAM_ROWS"]) == ("1024", "64")
+    assert "TIANZI_BATCH_ROWS" not in environment(pod({})["containers"][0])
 
 
 def test_pods_are_given_the_time_that_draining_takes() -> None:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -330,6 +330,23 @@ def test_a_killed_run_is_gone_on_with(
     again = subprocess.run(command(pictures, target, *options, "--resume"), env=environment, timeout=WAIT_S)
     assert again.returncode == 0
     assert target.read_bytes() == whole
+
+
+def test_a_terminal_shows_how_far_it_is(pictures: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    ours, terminal = os.openpty()
+    wide = {**environment, "TERM": "xterm", "COLUMNS": "100"}
+    options = command(pictures, tmp_path / "out.jsonl", "--part-items", 8)
+    with subprocess.Popen(options, env=wide, stderr=terminal) as process:
+        os.close(terminal)
+        seen = b""
+        with suppress(OSError):  # how Linux says that nobody has the other end open any more
+            while chunk := os.read(ours, 4096):
+                seen += chunk
+        assert process.wait(WAIT_S) == 0
+    os.close(ours)
+    plain = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", seen.decode())
+    *_, last = (line for line in re.split(r"[\r\n]+", plain) if "/40" in line)
+    assert re.search(r" 40/40 [\d.]+/s 0:00:00", last), last
 
 
 def test_a_part_that_ends_every_worker_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
