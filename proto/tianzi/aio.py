@@ -12,7 +12,7 @@ import grpc.aio
 
 from tianzi import calls, convert, security
 from tianzi.calls import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, DEFAULT_WINDOW, Call, Endpoint
-from tianzi.errors import DeadlineExceeded, InternalError, TianziError, from_call
+from tianzi.errors import DeadlineExceeded, InternalError, TianziError, Unavailable, from_call
 from tianzi.security import TLS
 from tianzi.types import DEFAULT_TOP_K, Document, Filling, ImageSource, Question, Recognition, ServerInfo
 from tianzi.v1 import server_pb2, server_pb2_grpc
@@ -188,8 +188,11 @@ class AsyncClient:
         """Client._resume, with awaits."""
         pause_s = window.pause_s(error, self.timeout)
         if pause_s is None:
-            for slot in window.take_unanswered():
-                slot.result = await self._ask_alone(endpoint, slot)
+            try:
+                for slot in window.take_unanswered():
+                    slot.result = await self._ask_alone(endpoint, slot)
+            except Unavailable as gone:
+                return await self._resume(endpoint, window, gone)
             return None
         await asyncio.sleep(pause_s)
         with contextlib.suppress(TimeoutError):

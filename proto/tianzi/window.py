@@ -126,11 +126,11 @@ class Window(Generic[Item, Result]):
         for number, slot in self._waiting.items():
             yield self._envelope(id=number, request=slot.call.request)
 
-    def take_unanswered(self) -> list[Slot[Result]]:
-        """The items that wait for an answer; none is expected for them any more."""
-        slots = list(self._waiting.values())
-        self._waiting.clear()
-        return slots
+    def take_unanswered(self) -> Iterator[Slot[Result]]:
+        """The items that wait for an answer; of each that one came back for, none is expected any more."""
+        for number, slot in list(self._waiting.items()):
+            yield slot
+            del self._waiting[number]
 
     def give(self) -> Result | TianziError:
         """Gives the first item's answer back, once ready."""

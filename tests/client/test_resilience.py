@@ -13,7 +13,7 @@ import grpc
 import pytest
 import tianzi
 from tianzi import AsyncClient, Client
-from tianzi.v1 import ocr_pb2
+from tianzi.v1 import ocr_pb2, ocr_pb2_grpc
 
 from service.server import build_server
 from service.settings import Settings
@@ -24,6 +24,29 @@ Serving = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[2]
 AWAY_S = 2.0
 """Longer than gRPC's own retries last."""
+ANSWER = ocr_pb2.RecognizeResponse(candidates=[ocr_pb2.CharacterCandidate(text=nth(1), confidence=1)])
+
+
+@asynccontextmanager
+async def ocr_server(recognize: Any, stream: Any = None) -> AsyncIterator[int]:
+    """The port of a server with these handlers of its own. It stops at once."""
+
+    class Servicer(ocr_pb2_grpc.OcrServiceServicer):
+        async def Recognize(self, request: Any, context: Any) -> Any:  # noqa: N802
+            return await recognize(request, context)
+
+        async def StreamRecognize(self, requests: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+            async for reply in stream(requests, context):
+                yield reply
+
+    server = grpc.aio.server()
+    ocr_pb2_grpc.add_OcrServiceServicer_to_server(Servicer(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield port
+    finally:
+        await server.stop(None)
 
 
 def sizes(count: int) -> list[int]:
@@ -69,6 +92,27 @@ async def test_a_restart_in_the_midst_of_a_stream_loses_and_doubles_nothing(serv
     assert [result.text for result in results] == [nth(size) for size in wanted]
 
 
+@pytest.mark.parametrize("ask", [ask_sync, ask_async])
+async def test_a_server_that_ends_a_stream_early_and_goes_away_loses_nothing(serving: Serving, ask: Any) -> None:
+    asked_alone = asyncio.Event()
+
+    async def stream(requests: AsyncIterator[Any], _: Any) -> AsyncIterator[Any]:
+        first = await anext(requests)
+        yield ocr_pb2.StreamRecognizeResponse(id=first.id, ok=ANSWER)
+
+    async def recognize(_: Any, context: Any) -> None:
+        asked_alone.set()
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "stopping")
+
+    async with ocr_server(recognize, stream) as port:
+        asked = asyncio.create_task(ask(port, iter([b"x"] * 3)))
+        await asked_alone.wait()
+    await asyncio.sleep(AWAY_S)
+    async with serving(port=port):
+        results = await asked
+    assert [result.text for result in results] == [nth(1)] * 3
+
+
 async def test_a_server_that_stays_away_is_given_up_after_the_timeout(serving: Serving) -> None:
     loop, asked_for = asyncio.get_running_loop(), asyncio.Event()
 
@@ -102,20 +146,10 @@ async def test_a_call_waits_as_long_as_the_server_says() -> None:
         if len(came) <= 2:
             metadata = (("grpc-retry-pushback-ms", str(round(1000 * pushback_s))),)
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", metadata)
-        return ocr_pb2.RecognizeResponse(candidates=[ocr_pb2.CharacterCandidate(text="字", confidence=1)])
+        return ANSWER
 
-    method = grpc.unary_unary_rpc_method_handler(
-        recognize, ocr_pb2.RecognizeRequest.FromString, ocr_pb2.RecognizeResponse.SerializeToString
-    )
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers(
-        (grpc.method_handlers_generic_handler("tianzi.v1.OcrService", {"Recognize": method}),)
-    )
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with AsyncClient(f"127.0.0.1:{port}") as client:
-        assert (await client.recognize(b"a")).text == "字"
-    await server.stop(None)
+    async with ocr_server(recognize) as port, AsyncClient(f"127.0.0.1:{port}") as client:
+        assert (await client.recognize(b"a")).text == nth(1)
     first, second, third = came
     assert min(second - first, third - second) >= 0.95 * pushback_s
 

@@ -83,6 +83,7 @@ def test_size_and_labels(image: dict[str, object]) -> None:
     assert labels["org.opencontainers.image.version"]
     assert "3.11" in labels["org.opencontainers.image.base.name"]
     assert config["User"] == "10001:10001"  # type: ignore[index]
+    assert config["StopSignal"] == "SIGTERM"  # type: ignore[index]
 
 
 def test_holds_nothing_for_building_or_training(image: dict[str, object]) -> None:
