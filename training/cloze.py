@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from models.cloze.model import CHARS, WORDS
 from models.cloze.text import CHARS_PER_WORD, ClozeInput, collate
-from models.vocab import PAD
+from training.cloze_loss import AXES, answer_loss, position_loss, word_loss
 from training.config import ClozeConfig, ConfigError
-from training.data.cloze import REPEATED, ClozeBatches, Source, blank_out, draw_document, draw_length, encode_question
+from training.data.cloze import ClozeBatches, Source, blank_out, draw_document, draw_length, encode_question
 from training.data.cloze_lexicon import Lexicon, make_lexicon
 from training.data.cloze_official import read_questions
 from training.data.cloze_text import Text, read_text
@@ -23,17 +23,9 @@ from training.data.word_vectors import word_vectors
 from training.golden import CLOZE_REQUESTS
 from training.graph import Graph, fit_temperature
 from training.nets.cloze import ClozeNet
+from training.nets.cloze_aoa import ClozeAoaNet
 from training.nets.cloze_seed import ClozeSeedNet
 
-AXES = {
-    "words": "NT",
-    "chars": "NT",
-    "blanks": "NQ",
-    "candidate_words": "NK",
-    "candidate_chars": "NK",
-    "match": "NT",
-}
-"""The network's inputs, ClozeInput's fields, with the names of their changing axes."""
 SIZES = {"N": 4096, "T": 1 << 16, "Q": 4096, "K": 1 << 16}
 LIMITS = {"max_characters": 20000, "max_blanks": 64, "max_candidates": 1000, "max_top_k": 50}
 HELD_OUT = 20  # one document in so many
@@ -85,6 +77,8 @@ class ClozeTask:
     def loss(self, net: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         if isinstance(net, ClozeSeedNet):
             return position_loss(net, batch)
+        if isinstance(net, ClozeAoaNet):
+            return answer_loss(net, batch)
         assert isinstance(net, ClozeNet)
         return word_loss(net, batch, self.config.lm_weight)
 
@@ -156,46 +150,6 @@ class ServedCloze(nn.Module):
         return probs
 
 
-def word_loss(net: ClozeNet, batch: dict[str, Tensor], lm_weight: float) -> tuple[Tensor, dict[str, float]]:
-    """Choosing the answer among the document's words, and guessing other words of it among the batch's."""
-    inputs = {name: batch[name] for name in AXES}
-    answers = batch["answers"]
-    left, right = net.read(inputs["words"], inputs["chars"])
-    logits = net.score(left, right, **inputs)
-    each = F.cross_entropy(logits.flatten(0, 1), answers.flatten(), ignore_index=-1, reduction="none")
-    weight = worth(inputs["match"], answers).flatten()
-    pointing = (each * weight).sum() / weight.sum()
-    queries = net.queries(left, right, batch["lm_places"])
-    groups = queries.unflatten(0, (len(batch["lm_words"]), -1)).flatten(1, 2)
-    fits = net.word_scores(groups, net.reader(batch["lm_words"], batch["lm_chars"]))
-    fits = fits.masked_fill((batch["lm_words"] == PAD).unsqueeze(1), -1e9)
-    guessing = F.cross_entropy(fits.flatten(0, 1), batch["lm_targets"].flatten())
-    correct = (logits.argmax(-1) == answers)[answers >= 0].float().mean()
-    stats = {"pointing": pointing.item(), "lm": guessing.item(), "accuracy": correct.item()}
-    return pointing + lm_weight * guessing, stats
-
-
-def worth(match: Tensor, answers: Tensor) -> Tensor:
-    """What each question counts, by how often its answer (N, Q) stands in the document (match: N, T): (N, Q)."""
-    times = (match.unsqueeze(1) == (answers + 1).unsqueeze(-1)).sum(-1)
-    weight = torch.zeros_like(times, dtype=torch.float32)
-    for least, value in REPEATED:
-        weight = weight.masked_fill(times >= least, value)
-    return weight.masked_fill(answers < 0, 0.0)
-
-
-def position_loss(net: ClozeSeedNet, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-    """Cross entropy with a target that is uniform over the answer's occurrences."""
-    match, answers = batch["match"], batch["answers"]
-    asked = answers >= 0
-    found = (match.unsqueeze(1) == (answers + 1).unsqueeze(-1)) & asked.unsqueeze(-1)  # (N, Q, T)
-    target = found / found.sum(-1, keepdim=True).clamp_min(1)
-    logs = net.positions(batch["words"], batch["blanks"], match)
-    loss = -(target * logs).sum(-1)[asked].mean()
-    correct = found.gather(-1, logs.argmax(-1, keepdim=True)).squeeze(-1)[asked].float().mean()
-    return loss, {"accuracy": correct.item()}
-
-
 def make_validation(sources: Sequence[Source], lexicon: Lexicon, count: int) -> list[tuple[ClozeInput, int]]:
     """Questions of one blank each, always the same ones."""
     if not sources:
@@ -223,10 +177,13 @@ def build_net(config: ClozeConfig, num_words: int, num_chars: int) -> nn.Module:
             config.key_width,
             config.dropout,
             config.hops,
+            config.attention_layers,
         )
+    if config.net == "cloze-aoa":
+        return ClozeAoaNet(num_words, num_chars, config.width, config.char_width, config.hidden, config.dropout)
     if config.net == "cloze-seed":
         return ClozeSeedNet(num_words, config.width, config.hidden)
-    raise ConfigError(f"net: {config.net!r}, must be cloze or cloze-seed")
+    raise ConfigError(f"net: {config.net!r}, must be cloze, cloze-aoa or cloze-seed")
 
 
 def _find(folder: Path, name: str) -> Path:

@@ -60,7 +60,7 @@ class OcrConfig(TrainConfig):
 class ClozeConfig(TrainConfig):
     """The blank filler's experiments."""
 
-    net: str = "cloze"  # cloze or cloze-seed
+    net: str = "cloze"  # cloze, cloze-aoa or cloze-seed
     text_folder: str = "data/text"  # NAME.txt or NAME.txt.xz for each source
     cache_folder: str = ".cache/cloze"
     sources: dict[str, float] = field(default_factory=dict)  # name → share of the documents; 0: for word vectors alone
@@ -74,6 +74,7 @@ class ClozeConfig(TrainConfig):
     hidden: int = 192
     key_width: int = 128
     hops: int = 1  # how often the document is looked at; each time with what was found before
+    attention_layers: int = 0  # of a Transformer in the place of the GRUs
     dropout: float = 0.2
     word2vec_epochs: int = 3  # 0: word vectors start at random
     max_blanks: int = 10  # a document

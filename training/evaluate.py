@@ -88,10 +88,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     cloze.add_argument("answers", type=Path, nargs="?", help="FILE.answer")
     cloze.add_argument(
-        "--sheet",
+        "--pictures",
         type=Path,
-        default=Path("runs/cloze/errors.md"),
-        help="file for the surest errors (default: runs/cloze/errors.md)",
+        default=Path("runs/cloze"),
+        help="folder for the surest errors and a picture of explanations (default: runs/cloze)",
     )
     for command in (ocr, cloze):
         command.add_argument("--bundle", type=Path, help="folder of the bundle (default: the newest)")
@@ -113,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             from training.evaluate_cloze import evaluate as evaluate_cloze
 
-            figures = evaluate_cloze(model, options.questions, options.answers, options.sheet)
+            figures = evaluate_cloze(model, options.questions, options.answers, options.pictures)
             command = f"python -m training.evaluate cloze {options.questions.name} {options.answers.name}"
     except (ConfigError, TianziError, OSError) as error:
         print(f"{options.model}: {error}", file=sys.stderr)

@@ -13,7 +13,8 @@ from rich.progress import track
 from models.cloze.cmrc import read_answers, read_doc_query, to_request
 from models.cloze.model import ClozeModel
 from models.cloze.text import ClozeItem
-from models.cloze.types import ClozeAnswer
+from models.cloze.types import BlankAnswer, ClozeAnswer
+from training.cloze_pictures import body_font, draw_explanations
 from training.config import ConfigError
 from training.evaluate import accuracy
 
@@ -51,10 +52,12 @@ class Outcome:
         return [i for i, token in enumerate(self.tokens) if token == self.truth]
 
 
-def evaluate(model: ClozeModel, questions: Path, answers: Path, sheet: Path | None = None) -> dict[str, dict[str, Any]]:
+def evaluate(
+    model: ClozeModel, questions: Path, answers: Path, pictures: Path | None = None
+) -> dict[str, dict[str, Any]]:
     """Figures on a file: the model's accuracy whole and by kind of question, and that of the most frequent word.
 
-    sheet: where to write the most confident errors, for reading.
+    pictures: folder for errors.md, the most confident errors for reading, and explanations.png, what was weighed.
 
     Raises:
         InvalidInput: a file is not of the format.
@@ -78,18 +81,23 @@ def evaluate(model: ClozeModel, questions: Path, answers: Path, sheet: Path | No
             groups.setdefault(of(one), []).append(one)
         for value in sorted(groups):
             figures[f"{name}, {feature} {value}"] = _share(groups[value])
-    if sheet is not None:
-        sheet.parent.mkdir(parents=True, exist_ok=True)
-        sheet.write_text(error_sheet(outcomes), encoding="utf-8")
+    if pictures is not None:
+        pictures.mkdir(parents=True, exist_ok=True)
+        (pictures / "errors.md").write_text(error_sheet(outcomes), encoding="utf-8")
+        if (font := body_font()) is None:
+            print("cloze: no font, no explanations.png; see ./run fonts", file=sys.stderr)
+        else:
+            draw_explanations(examples(outcomes), font, pictures / "explanations.png")
     return figures
 
 
 def answer_all(model: ClozeModel, questions: Path, truth: dict[str, str], answers: Path) -> Iterator[Outcome]:
     """Every question of the file, answered. Raises: as evaluate."""
     asked = list(read_doc_query(questions))
+    top_k = model.bundle.facts["max_top_k"]
     for start in track(range(0, len(asked), BATCH), questions.name, disable=not sys.stderr.isatty()):
         part = asked[start : start + BATCH]
-        items = [model.preprocess(to_request(document, query, top_k=3)) for _, document, query in part]
+        items = [model.preprocess(to_request(document, query, top_k=top_k)) for _, document, query in part]
         for (qid, document, query), item, output in zip(part, items, model.run(items), strict=True):
             if qid not in truth:
                 raise ConfigError(f"{answers}: no answer for {qid}")
@@ -137,12 +145,23 @@ def error_sheet(outcomes: Sequence[Outcome]) -> str:
     wrong = sorted((one for one in outcomes if not one.right), key=lambda one: -one.confidence)
     lines = [f"# {len(wrong)} of {len(outcomes)} wrong; the {min(len(wrong), SHEET_QUESTIONS)} surest", ""]
     for one in wrong[:SHEET_QUESTIONS]:
-        given = "，".join(f"{c.text} {c.confidence:.2f}" for c in one.answer.blanks[0].candidates)
+        given = "，".join(f"{c.text} {c.confidence:.2f}" for c in one.answer.blanks[0].candidates[:3])
         lines += [f"## {one.qid}: {one.truth}, answered {given}", "", _around(one.tokens, one.blank), ""]
         near = sorted(one.places, key=lambda place: abs(place - one.blank))[:2]
         lines += [f"- {_around(one.tokens, place, 8)}" for place in near] or ["- does not stand in the document"]
         lines.append("")
     return "\n".join(lines)
+
+
+def examples(outcomes: Sequence[Outcome], each: int = 2) -> list[tuple[str, Sequence[str], BlankAnswer]]:
+    """Some right and some wrong answers with what was weighed: those whose confidence is nearest one half."""
+    shown = []
+    for right in (True, False):
+        those = sorted((one for one in outcomes if one.right == right), key=lambda one: abs(one.confidence - 0.5))
+        for one in those[:each]:
+            given = "，".join(f"{c.text} {c.confidence:.2f}" for c in one.answer.blanks[0].candidates[:5])
+            shown.append((f"{one.qid}  {one.truth} → {given}", one.tokens, one.answer.blanks[0]))
+    return shown
 
 
 def _around(tokens: Sequence[str], place: int, width: int = CONTEXT_TOKENS) -> str:

@@ -1,16 +1,16 @@
 """ClozeModel: fills the blanks of a document with the words that fit best."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from models.base import Model
 from models.bundle import Bundle
 from models.cloze.answer import make_answer, to_json
+from models.cloze.joint import Probs, fill, rounds
 from models.cloze.segment import warm_up
-from models.cloze.text import CHARS_PER_WORD, RESERVED, ClozeItem, TextEncoder, collate
+from models.cloze.text import CHARS_PER_WORD, RESERVED, ClozeInput, ClozeItem, TextEncoder, collate
 from models.cloze.types import DEFAULT_TOP_K, ClozeAnswer, ClozeRequest
 from models.errors import BundleError, InferenceError, InvalidInput
 from models.runtime import Session
@@ -23,14 +23,12 @@ LEAST_WORDS = 32
 # What one run may hold, counted as padded positions × (what each keeps of the text + the blanks that look at it).
 RUN_CELLS, STATE_CELLS = 2**20, 16
 
-Probs: TypeAlias = npt.NDArray[np.float32]
-
 
 class ClozeModel(Model[ClozeRequest, ClozeItem, Probs, ClozeAnswer]):
     """The network reads words and their characters, and gives P(candidate) for each blank: (Q, K) an item."""
 
     name = "cloze"
-    contract = 1
+    contract = 2
 
     def __init__(self, bundle: Bundle, session: Session) -> None:
         """Raises: BundleError: the bundle's facts or vocabularies are not of this contract."""
@@ -55,18 +53,22 @@ class ClozeModel(Model[ClozeRequest, ClozeItem, Probs, ClozeAnswer]):
         return self._encoder.encode(request)
 
     def cost(self, item: ClozeItem) -> int:
-        """Words that the network reads; see Model.cost."""
-        return max(LEAST_WORDS, len(item.input.words))
+        """Words that the network reads, as often as it reads them; see Model.cost."""
+        return max(LEAST_WORDS, len(item.input.words)) * rounds(len(item.blanks))
 
     def run(self, items: Sequence[ClozeItem]) -> list[Probs]:
+        return fill([item.input for item in items], self._read)
+
+    def _read(self, inputs: Sequence[ClozeInput]) -> list[Probs]:
+        """P(candidate) with every blank for itself."""
         outputs: dict[int, Probs] = {}
-        for group in groups(items):
-            probs = self.session.run(collate([items[i].input for i in group]))["probs"]
+        for group in groups(inputs):
+            probs = self.session.run(collate([inputs[i] for i in group]))["probs"]
             if not np.isfinite(probs).all():
                 raise InferenceError("cloze: the network gave NaN or infinity")
             for row, i in zip(probs, group, strict=True):
-                outputs[i] = row[: len(items[i].blanks), : len(items[i].candidates)]
-        return [outputs[i] for i in range(len(items))]
+                outputs[i] = row[: len(inputs[i].blanks), : len(inputs[i].candidate_words)]
+        return [outputs[i] for i in range(len(inputs))]
 
     def postprocess(self, item: ClozeItem, output: Probs) -> ClozeAnswer:
         return make_answer(item, output)
@@ -97,15 +99,15 @@ class ClozeModel(Model[ClozeRequest, ClozeItem, Probs, ClozeAnswer]):
         return to_json(answer)
 
 
-def groups(items: Sequence[ClozeItem]) -> Iterator[list[int]]:
-    """Numbers of items of like length, in groups that the network may read at once: each at most RUN_CELLS.
+def groups(inputs: Sequence[ClozeInput]) -> Iterator[list[int]]:
+    """Numbers of documents of like length, in groups that the network may read at once: each at most RUN_CELLS.
 
     One long document would have all the others of a batch padded to its length.
     """
     group: list[int] = []
-    for i in sorted(range(len(items)), key=lambda i: len(items[i].input.words)):
-        length = len(items[i].input.words)  # the longest so far
-        most_blanks = max(len(items[j].blanks) for j in [*group, i])
+    for i in sorted(range(len(inputs)), key=lambda i: len(inputs[i].words)):
+        length = len(inputs[i].words)  # the longest so far
+        most_blanks = max(len(inputs[j].blanks) for j in [*group, i])
         if group and (len(group) + 1) * length * (STATE_CELLS + most_blanks) > RUN_CELLS:
             yield group
             group = []

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageFont
 
 from models.cloze.model import ClozeModel
+from models.cloze.types import BlankAnswer, WordCandidate
 from tests.models.tiny_cloze import load_cloze
+from training.cloze_pictures import LINE_PX, draw_explanations
 from training.config import ConfigError
 from training.evaluate_cloze import calibration_error, evaluate
 
@@ -30,7 +33,7 @@ def files(folder: Path, answers: str) -> tuple[Path, Path]:
 
 
 def test_figures_whole_and_by_kind(model: ClozeModel, tmp_path: Path) -> None:
-    figures = evaluate(model, *files(tmp_path, "<qid_0> ||| 猫\n<qid_1> ||| 国王\n"), tmp_path / "new/errors.md")
+    figures = evaluate(model, *files(tmp_path, "<qid_0> ||| 猫\n<qid_1> ||| 国王\n"), tmp_path / "new")
     assert (figures["dev"]["accuracy"], figures["dev"]["total"]) == (0.5, 2)
     assert figures["dev"]["answer_among_candidates"] == 1.0
     assert figures["dev, answer of 1 characters"]["accuracy"] == 1.0
@@ -51,3 +54,16 @@ def test_a_question_without_an_answer_is_an_error(model: ClozeModel, tmp_path: P
 def test_calibration_error() -> None:
     assert calibration_error([(0.75, True), (0.75, True), (0.75, True), (0.75, False)]) == 0
     assert calibration_error([(0.95, False), (0.15, False)]) == pytest.approx(0.55)
+
+
+def test_explanations_are_shaded_where_the_words_stand(tmp_path: Path) -> None:
+    font = ImageFont.load_default(20)
+    assert isinstance(font, ImageFont.FreeTypeFont)
+    answer = BlankAnswer((WordCandidate("cat", 0.9, ((0, 1),)), WordCandidate("dog", 0.1, ((2, 3),))), (4, 5), False)
+    words = ["cat", " and ", "dog", " saw ", "XXXXX", *[" again"] * 100]
+    draw_explanations([("first", words, answer), ("second", words, answer)], font, tmp_path / "e.png")
+    with Image.open(tmp_path / "e.png") as picture:
+        colours = {colour: count for count, colour in picture.getcolors(1 << 20) or ()}
+    likely, less = (round(255 * (1 - share**0.5)) for share in (0.9, 0.1))
+    assert colours[(255, likely, likely)] > 200 and colours[(255, less, less)] > 200 and colours[(0, 0, 0)] > 1000
+    assert picture.height > 2 * 6 * LINE_PX  # the words went on to further lines

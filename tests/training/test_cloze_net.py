@@ -9,12 +9,13 @@ from torch import Tensor
 
 from models.cloze.text import BLANK
 from tests.training.cloze_world import world_config
-from training.cloze import AXES, ClozeTask
+from training.cloze import ClozeTask
+from training.cloze_loss import AXES
 from training.export import export
 from training.loop import evaluated, seed_everything, train
 from training.nets.cloze import ClozeNet, reversal
 
-NETS = ("cloze", "two-hops", "cloze-seed")
+NETS = ("cloze", "two-hops", "attention", "cloze-aoa", "cloze-seed")
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +30,9 @@ def one_thread() -> Iterator[None]:
 def make_task(folder: Path, net: str, **changes: object) -> ClozeTask:
     if net == "two-hops":
         net, changes = "cloze", {"hops": 2, **changes}
-    blanks = 4 if net == "cloze" else 1
+    if net == "attention":
+        net, changes = "cloze", {"attention_layers": 2, **changes}
+    blanks = 1 if net == "cloze-seed" else 4
     return ClozeTask(world_config(folder, net=net, **{"max_blanks": blanks, **changes}))
 
 

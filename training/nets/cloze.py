@@ -6,6 +6,8 @@ from torch import Tensor, nn
 
 from models.cloze.text import CHARS_PER_WORD
 from models.vocab import PAD
+from training.nets.attention import CausalAttention
+from training.nets.gru import Gru
 
 DISTANCES = (1, 2, 3, 5, 9, 17, 33, 65, 129, 257)
 ABSENT = -4.0
@@ -46,12 +48,19 @@ class ClozeNet(nn.Module):
         key_width: int,
         dropout: float,
         hops: int = 1,
+        attention_layers: int = 0,
     ) -> None:
-        """hops: how often the document is looked at; each time with what was found before (arXiv:1606.02245)."""
+        """hops: how often the document is looked at; each time with what was found before (arXiv:1606.02245).
+        attention_layers: of a Transformer in the GRUs' place, if not 0.
+        """
         super().__init__()
         self.reader = WordReader(num_words, num_chars, width, char_width)
-        self.left = nn.GRU(width, hidden, batch_first=True)
-        self.right = nn.GRU(width, hidden, batch_first=True)
+        self.left, self.right = (
+            CausalAttention(width, hidden, attention_layers, dropout)
+            if attention_layers
+            else Gru(width, hidden)
+            for _ in range(2)
+        )
         self.query = nn.Sequential(nn.Linear(2 * hidden, 2 * hidden), nn.GELU(), nn.Dropout(dropout))
         self.to_pointer = nn.Linear(2 * hidden, key_width)
         self.key = nn.Linear(2 * hidden, key_width)
