@@ -39,6 +39,7 @@ class OcrConfig(TrainConfig):
     """The recogniser's experiments."""
 
     net: str = "ocr"  # ocr or ocr-seed
+    hanzi: int = 0  # learn only the first so many, to compare networks quickly; 0: every class
     crop_px: int = 48
     widths: tuple[int, ...] = (32, 64, 128, 256)
     blocks: tuple[int, ...] = (0, 1, 1, 1)

@@ -44,7 +44,7 @@ class OcrTask:
 
     def __init__(self, config: OcrConfig) -> None:
         self.config = config
-        self.charset = build_charset()
+        self.charset = build_charset(config.hanzi)
         fonts = read_catalogue()
         self.fonts = [font for font in fonts if not font.held_out]
         self.held_out = load_glyphs([font for font in fonts if font.held_out], self.charset)

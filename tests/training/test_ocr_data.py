@@ -159,3 +159,9 @@ def test_class_weights_prefer_frequent_hanzi() -> None:
     charset = build_charset()
     weights = dict(zip((forms[0] for forms in charset), class_weights(charset), strict=True))
     assert weights["的"] > weights["龢"] and weights["7"] > weights["的"] and weights["己"] > weights["的"]
+
+
+def test_a_charset_of_fewer_hanzi_keeps_all_else() -> None:
+    whole, small = build_charset(), build_charset(10)
+    assert small == whole[: len(small)] and small[-10:] == list(level1_hanzi()[:10])
+    assert whole[len(small)] == level1_hanzi()[10]

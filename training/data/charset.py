@@ -65,8 +65,11 @@ def level1_hanzi() -> tuple[str, ...]:
     return gb2312_hanzi()[:3755]
 
 
-def build_charset() -> list[str]:
-    """One string a class: the character that is answered, then other forms of the same class."""
+def build_charset(hanzi: int = 0) -> list[str]:
+    """One string a class: the character that is answered, then other forms of the same class.
+
+    hanzi: only so many, the first ones, for quick comparisons; 0: all.
+    """
     classes = []
     for code in range(0x21, 0x7F):
         plain, wide = chr(code), fullwidth(chr(code))
@@ -78,11 +81,8 @@ def build_charset() -> list[str]:
     known = set("".join(classes))
     # Frequent first, so that equal scores are answered by the frequent one.
     first, second, third = tgscc()
-    for char in (*level1_hanzi(), *first, *gb2312_hanzi(), *second, *third, *big5_level1()):
-        if char not in known:
-            known.add(char)
-            classes.append(char)
-    return classes
+    by_frequency = dict.fromkeys((*level1_hanzi(), *first, *gb2312_hanzi(), *second, *third, *big5_level1()))
+    return classes + [char for char in by_frequency if char not in known][: hanzi or None]
 
 
 def look_alikes(forms: str) -> set[str]:

@@ -56,9 +56,7 @@ class ClozeNet(nn.Module):
         super().__init__()
         self.reader = WordReader(num_words, num_chars, width, char_width)
         self.left, self.right = (
-            CausalAttention(width, hidden, attention_layers, dropout)
-            if attention_layers
-            else Gru(width, hidden)
+            CausalAttention(width, hidden, attention_layers, dropout) if attention_layers else Gru(width, hidden)
             for _ in range(2)
         )
         self.query = nn.Sequential(nn.Linear(2 * hidden, 2 * hidden), nn.GELU(), nn.Dropout(dropout))
