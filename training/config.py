@@ -46,7 +46,7 @@ class OcrConfig(TrainConfig):
     embedding: int = 192
     block: str = "residual"  # residual, inverted (MobileNet's) or convnext
     head: str = "linear"  # linear or cosine
-    activation: str = "relu"  # relu, swish, gelu or damped
+    activation: str = "relu"  # a key of training.nets.activations.ACTIVATIONS
     dropout: float = 0.0
     label_smoothing: float = 0.0
     level_warmup: float = 0.4  # share of the steps over which augmentation gets to its full strength

@@ -21,9 +21,9 @@ from training.studies.report import Options, Table, mean_sd, save, show_interval
 NAMES = [*ACTIVATIONS, "glu"]
 CLAIMED = ("swish", "damped", "gelu")  # smooth, and not flat about 0
 RATES = (1e-3, 4e-3)
-MLP, OCR = Recipe(epochs=10, batch=128, rate=0.0), Recipe(epochs=8, batch=64, rate=0.0)
+MLP, OCR = Recipe(epochs=4, batch=128, rate=0.0), Recipe(epochs=6, batch=64, rate=0.0)
 FLAT = 0.05  # a unit is saturated where its slope is less
-DEPTH, WIDTH, CHARACTERS = 6, 64, 100
+DEPTH, WIDTH, CHARACTERS = 6, 64, 60
 PROBE = 256  # pictures that slopes and gradients are measured on
 
 
@@ -155,7 +155,7 @@ def run(options: Options) -> Table:
     """The study's command."""
     quick = options.quick
     chars = "ABDEHM" if quick else "".join(CONFUSABLE)[:CHARACTERS]
-    counts = (192, 64, 64) if quick else (2000, 1000, 2000)
+    counts = (192, 64, 64) if quick else (1500, 600, 1500)
     tasks: dict[str, tuple[Data, Callable[[str, bool], nn.Module], Recipe]] = {}
     digits = read_digits(options.digits)
     if quick:

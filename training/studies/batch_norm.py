@@ -35,12 +35,12 @@ class Effort:
     rates and epochs for the accuracy.
     """
 
-    steps: int = 200
-    rounds: int = 30
-    descent: int = 20
+    steps: int = 150
+    rounds: int = 20
+    descent: int = 15
     batches: tuple[int, ...] = (32, 128, 1024)
     rates: tuple[float, ...] = (0.01, 0.05, 0.25)
-    epochs: int = 4
+    epochs: int = 3
 
 
 QUICK = Effort(steps=6, rounds=2, descent=1, batches=(64,), rates=(0.05,), epochs=1)
