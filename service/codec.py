@@ -1,6 +1,7 @@
 """Messages of tianzi.v1 ↔ the models' dataclasses. Checks only what a dataclass could not hold."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,12 @@ from models.bundle import GRAPH
 from models.cloze.types import DEFAULT_TOP_K as CLOZE_TOP_K
 from models.cloze.types import BlankAnswer, ClozeAnswer, ClozeRequest, WordCandidate
 from models.errors import InvalidInput
+from models.ocr.lattice import CANDIDATES as ROW_CANDIDATES
+from models.ocr.lattice import Place
 from models.ocr.types import DEFAULT_TOP_K as OCR_TOP_K
 from models.ocr.types import GrayArray, OcrAnswer, OcrRequest
 from service.observer import Timing
+from service.pipeline import Answered
 from service.settings import Settings
 
 
@@ -33,6 +37,28 @@ def ocr_response(answer: OcrAnswer, version: int, timing: Timing | None = None) 
     return ocr_pb2.RecognizeResponse(
         candidates=candidates, rejected=answer.rejected, model_version=version, timing=_timing(timing)
     )
+
+
+def row_request(message: ocr_pb2.RecognizeRequest) -> OcrRequest:
+    """An image of a row, with as many candidates at least as the row's text is chosen among. Raises: as ocr_request."""
+    request = ocr_request(message)
+    return replace(request, top_k=max(request.top_k, ROW_CANDIDATES))
+
+
+def row_places(answers: Sequence[OcrAnswer]) -> list[Place]:
+    """What OcrModel.read_row takes."""
+    return [{c.text: c.confidence for c in answer.candidates} for answer in answers]
+
+
+def row_response(
+    text: str, answered: Sequence[Answered[OcrAnswer]], messages: Sequence[ocr_pb2.RecognizeRequest]
+) -> ocr_pb2.RecognizeSequenceResponse:
+    """messages: the requests, which say how many candidates each is to get."""
+    characters = []
+    for one, message in zip(answered, messages, strict=True):
+        wanted = replace(one.answer, candidates=one.answer.candidates[: message.top_k or OCR_TOP_K])
+        characters.append(ocr_response(wanted, one.version, one.timing))
+    return ocr_pb2.RecognizeSequenceResponse(text=text, characters=characters, model_version=answered[0].version)
 
 
 def cloze_request(message: cloze_pb2.FillRequest) -> ClozeRequest:

@@ -3,17 +3,19 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
-from tianzi import Filling, InternalError, InvalidInput, Question, Recognition, TianziError, calls
+from tianzi import Filling, InternalError, InvalidInput, Question, Reading, Recognition, TianziError, calls
 from tianzi.calls import Call
 from tianzi.types import DEFAULT_TOP_K, Document, ImageSource
 
 from models import errors
 from models.base import Model
+from models.ocr.lattice import CANDIDATES
+from models.ocr.model import OcrModel
 from models.registry import load_model
 from service import codec
 from service.engine import outcomes
@@ -31,7 +33,7 @@ class _Prepared:
 
 
 class Local:
-    """recognize_many, fill and fill_many as Client has them. Models are loaded when first asked.
+    """recognize_sequence, recognize_many, fill and fill_many as Client has them. Models are loaded when first asked.
 
     Requests and answers go through the same conversions as on the way to a server and back, so that they are the same.
     """
@@ -56,6 +58,24 @@ class Local:
         """
         make_call = partial(calls.recognize_call, top_k=top_k, allowed=allowed)
         return self._many("ocr", images, make_call, codec.ocr_request, codec.ocr_response)
+
+    def recognize_sequence(
+        self, images: Iterable[ImageSource], *, top_k: int = DEFAULT_TOP_K, allowed: str | Sequence[str] = ()
+    ) -> Reading:
+        """See Client. Raises: as recognize_many."""
+        shown: list[Recognition] = []
+        for number, result in enumerate(self.recognize_many(images, top_k=max(top_k, CANDIDATES), allowed=allowed)):
+            if isinstance(result, InvalidInput):
+                raise calls.of_row(result, number)
+            if isinstance(result, TianziError):
+                raise result
+            shown.append(result)
+        if not shown:
+            raise InvalidInput("requests: 0 items, must be 1 at least", field="requests")
+        model = cast(OcrModel, self._model("ocr"))
+        text = model.read_row([{c.text: c.confidence for c in one.candidates} for one in shown])
+        characters = tuple(replace(one, candidates=one.candidates[:top_k]) for one in shown)
+        return Reading(text, characters, shown[0].model_version)
 
     def fill_many(self, questions: Iterable[Document | Question | TianziError]) -> Iterator[Filling | TianziError]:
         """See Client. Raises: as recognize_many."""

@@ -6,7 +6,7 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Generic, TypedDict, TypeVar
+from typing import Any, Generic, TypedDict, TypeVar, cast
 
 import grpc
 from google.rpc import status_pb2
@@ -14,12 +14,13 @@ from tianzi.v1 import cloze_pb2, cloze_pb2_grpc, ocr_pb2, ocr_pb2_grpc, server_p
 
 from models.cloze.types import ClozeAnswer, ClozeRequest
 from models.errors import InvalidInput, ModelNotFound
+from models.ocr.model import OcrModel
 from models.ocr.types import OcrAnswer, OcrRequest
 from service import codec
 from service.admission import Kind
 from service.deadline import deadline_s
 from service.errors import to_status
-from service.pipeline import Answered
+from service.pipeline import Answered, RowError
 from service.served import Served
 from service.settings import Settings
 from service.streams import answer_stream
@@ -68,9 +69,7 @@ class _ModelServicer(ABC, Generic[Message, Reply]):
 
     async def _batch(self, call: Any, context: Context) -> list[Result[Reply]]:
         """Items that name the same version go together; all of them, as a rule."""
-        limit = self._settings.max_batch_items
-        if not 1 <= len(call.requests) <= limit:
-            raise InvalidInput("requests", f"{len(call.requests)} items, must be 1 to {limit}")
+        self._require_items(call)
         results: list[Result[Reply]] = [{} for _ in call.requests]
         for version in {message.model_version for message in call.requests}:
             places = [place for place, message in enumerate(call.requests) if message.model_version == version]
@@ -89,6 +88,11 @@ class _ModelServicer(ABC, Generic[Message, Reply]):
                     await asyncio.sleep(0)
                     turn_ends_s = time.perf_counter() + TURN_S
         return results
+
+    def _require_items(self, call: Any) -> None:
+        limit = self._settings.max_batch_items
+        if not 1 <= len(call.requests) <= limit:
+            raise InvalidInput("requests", f"{len(call.requests)} items, must be 1 to {limit}")
 
     def _result(self, outcome: Answered[Any] | Exception) -> Result[Reply]:
         if isinstance(outcome, Exception):
@@ -128,6 +132,27 @@ class OcrServicer(_ModelServicer[ocr_pb2.RecognizeRequest, ocr_pb2.RecognizeResp
     ) -> None:
         await self._stream(request_iterator, context, ocr_pb2.StreamRecognizeResponse)
 
+    async def RecognizeSequence(
+        self, request: ocr_pb2.RecognizeSequenceRequest, context: Context
+    ) -> ocr_pb2.RecognizeSequenceResponse:
+        """A row is answered whole or not at all: a text with a hole would be another text."""
+        self._require_items(request)
+        versions = sorted({message.model_version for message in request.requests})
+        if len(versions) > 1:
+            raise InvalidInput("requests", f"model versions {versions}, must be the same in all")
+        with self._served.use(versions[0]) as pipeline:
+            size = request.ByteSize()
+            try:
+                results = await pipeline.answer_many(
+                    request.requests, codec.row_request, size_bytes=size, deadline_s=deadline_s(context), whole=True
+                )
+            except RowError as failed:
+                raise _named(failed) from failed
+            answered = [result for result in results if isinstance(result, Answered)]
+            places = codec.row_places([one.answer for one in answered])
+            text = await asyncio.to_thread(cast(OcrModel, pipeline.model).read_row, places)
+            return codec.row_response(text, answered, request.requests)
+
     @staticmethod
     def read(message: ocr_pb2.RecognizeRequest) -> OcrRequest:
         return codec.ocr_request(message)
@@ -135,6 +160,14 @@ class OcrServicer(_ModelServicer[ocr_pb2.RecognizeRequest, ocr_pb2.RecognizeResp
     @staticmethod
     def write(answered: Answered[OcrAnswer]) -> ocr_pb2.RecognizeResponse:
         return codec.ocr_response(answered.answer, answered.version, answered.timing)
+
+
+def _named(failed: RowError) -> Exception:
+    """Bad input by the name of the row's field."""
+    error = failed.error
+    if not isinstance(error, InvalidInput):
+        return error
+    return InvalidInput(f"requests[{failed.number}].{error.field}", error.problem)
 
 
 class ClozeServicer(_ModelServicer[cloze_pb2.FillRequest, cloze_pb2.FillResponse], cloze_pb2_grpc.ClozeServiceServicer):

@@ -10,6 +10,7 @@ from models.base import Model
 from models.bundle import Bundle
 from models.cloze.types import BlankAnswer, ClozeAnswer, ClozeRequest, WordCandidate
 from models.errors import InferenceError, InvalidInput, ModelNotReady
+from models.ocr.lattice import Place
 from models.ocr.types import Candidate, OcrAnswer, OcrRequest
 
 WAIT_S = 20.0
@@ -93,6 +94,10 @@ class FakeOcr(FakeModel):
         characters = item.allowed or [chr(ord("一") + output + place) for place in range(item.top_k)]
         candidates = tuple(Candidate(text, 1 / 2 ** (place + 1)) for place, text in enumerate(characters))
         return OcrAnswer(candidates, rejected=not isinstance(item.image, bytes) and bool((item.image == 255).all()))
+
+    def read_row(self, row: Sequence[Place]) -> str:
+        """The least likely of each."""
+        return "".join(list(place)[-1] for place in row)
 
 
 class FakeCloze(FakeModel):

@@ -53,7 +53,7 @@ class ClozeTask:
         for name, own in zip(asked, ids, strict=True):
             ends = texts[name].document_ends
             documents = np.stack([np.r_[0, ends[:-1]], ends], 1)
-            kept = np.array([name in config.held_out and _kept(texts[name], *span) for span in documents])
+            kept = np.array([name in config.held_out and is_held_out(texts[name], *span) for span in documents])
             official = blanks[name][~kept] if name in blanks else np.empty(0, np.int64)
             share, early = shares.get(name, 0.0), first.get(name, 0.0)
             self.sources.append(Source(own, documents[~kept], share, early, official))
@@ -193,7 +193,7 @@ def _find(folder: Path, name: str) -> Path:
     raise ConfigError(f"sources: no {name}.txt or {name}.txt.xz in {folder}")
 
 
-def _kept(text: Text, start: int, end: int) -> bool:
+def is_held_out(text: Text, start: int, end: int) -> bool:
     """Whether a document is held out: decided by its words alone, so a new run or a reordered file decides alike."""
     words = "".join(text.words[i] for i in text.ids[start : min(end, start + 50)])
     return zlib.crc32(words.encode()) % HELD_OUT == 0

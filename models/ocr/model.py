@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from models.bundle import Bundle
 from models.errors import InferenceError, InvalidInput
 from models.ocr.allowed import AllowedSets
 from models.ocr.image import check_size, decode_image, normalize_crop
+from models.ocr.lattice import CANDIDATES, Bigrams, Place, best_path
 from models.ocr.types import DEFAULT_TOP_K, Candidate, GrayArray, OcrAnswer, OcrItem, OcrOutput, OcrRequest
 from models.runtime import Session
 
@@ -38,6 +40,7 @@ class OcrModel(Model[OcrRequest, OcrItem, OcrOutput, OcrAnswer]):
         self.max_top_k = int(facts["max_top_k"])
         self.max_side_px = int(facts["max_side_px"])
         self.rejection_threshold = float(facts["rejection_threshold"])
+        self.bigrams = Bigrams.from_bundle(bundle)
 
     @property
     def vocabulary_size(self) -> int:
@@ -77,6 +80,16 @@ class OcrModel(Model[OcrRequest, OcrItem, OcrOutput, OcrAnswer]):
         candidates = tuple(Candidate(texts[number], confidence) for number, confidence in pairs if number in texts)
         best = float(output.probs[0])
         return OcrAnswer(candidates, rejected=output.nothing > best or best < self.rejection_threshold)
+
+    def read_row(self, row: Sequence[Place]) -> str:
+        """The likeliest text of crops side by side, a character each; of more than CANDIDATES the best count.
+
+        A bundle without bigrams gives each crop's best.
+        """
+        if self.bigrams is None:
+            return "".join(next(iter(place)) for place in row)
+        places = [dict(islice(place.items(), CANDIDATES)) for place in row]
+        return best_path(places, self.bigrams, float(self.bundle.facts["bigrams"]["weight"]))
 
     def request_from_json(self, data: dict[str, Any]) -> OcrRequest:
         """{"image": base64 of an encoded image, "top_k"?, "allowed"?}."""

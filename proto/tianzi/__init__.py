@@ -16,7 +16,7 @@ from tianzi.errors import (
     Unavailable,
 )
 from tianzi.security import TLS
-from tianzi.types import Blank, Character, Filling, Limits, ModelInfo, Question, Recognition, ServerInfo, Word
+from tianzi.types import Blank, Character, Filling, Limits, ModelInfo, Question, Reading, Recognition, ServerInfo, Word
 
 __version__ = "0.1.0"
 
@@ -35,6 +35,7 @@ __all__ = [
     "NotFound",
     "Overloaded",
     "Question",
+    "Reading",
     "Recognition",
     "ServerInfo",
     "TianziError",

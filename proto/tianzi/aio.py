@@ -14,7 +14,7 @@ from tianzi import calls, convert, security
 from tianzi.calls import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, DEFAULT_WINDOW, Call, Endpoint
 from tianzi.errors import DeadlineExceeded, InternalError, TianziError, Unavailable, from_call
 from tianzi.security import TLS
-from tianzi.types import DEFAULT_TOP_K, Document, Filling, ImageSource, Question, Recognition, ServerInfo
+from tianzi.types import DEFAULT_TOP_K, Document, Filling, ImageSource, Question, Reading, Recognition, ServerInfo
 from tianzi.v1 import server_pb2, server_pb2_grpc
 from tianzi.window import ENDS_THE_STREAM, Slot, Window
 
@@ -71,6 +71,18 @@ class AsyncClient:
         """See Client. Files are read and images encoded in a thread."""
         make = partial(calls.recognize_call, image, top_k, allowed, model_version)
         return await self._ask(self._ocr, await asyncio.to_thread(make))
+
+    async def recognize_sequence(
+        self,
+        images: Iterable[ImageSource],
+        *,
+        top_k: int = DEFAULT_TOP_K,
+        allowed: str | Sequence[str] = (),
+        model_version: int = 0,
+    ) -> Reading:
+        """See Client. Files are read and images encoded in a thread."""
+        call = await asyncio.to_thread(calls.sequence_call, images, top_k, allowed, model_version)
+        return call.read(await self._unary(self._ocr.sequence, call.request))
 
     def recognize_many(
         self,

@@ -1,7 +1,7 @@
 """What both clients share: a call to make, and what they need to make it."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -9,7 +9,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from google.protobuf import wrappers_pb2
 
 from tianzi import convert
-from tianzi.types import Document, Filling, ImageSource, Question, Recognition
+from tianzi.errors import InvalidInput
+from tianzi.types import Document, Filling, ImageSource, Question, Reading, Recognition
 from tianzi.v1 import cloze_pb2, cloze_pb2_grpc, ocr_pb2, ocr_pb2_grpc
 
 Result = TypeVar("Result")
@@ -68,6 +69,24 @@ def recognize_call(
     return Call(request, convert.recognition)
 
 
+def sequence_call(
+    images: Iterable[ImageSource], top_k: int, allowed: str | Sequence[str] = (), model_version: int = 0
+) -> Call[Reading]:
+    """The call for a row of images. Raises: InvalidInput."""
+    row = ocr_pb2.RecognizeSequenceRequest()
+    for number, image in enumerate(images):
+        try:
+            row.requests.append(recognize_call(image, top_k, allowed, model_version).request)
+        except InvalidInput as error:
+            raise of_row(error, number) from error
+    return Call(row, convert.reading)
+
+
+def of_row(error: InvalidInput, number: int) -> InvalidInput:
+    """The error of one image of a row, named as the server names it."""
+    return InvalidInput(f"requests[{number}].{error}", field=f"requests[{number}].{error.field}")
+
+
 def fill_call(question: Document | Question, model_version: int = 0) -> Call[Filling]:
     """The call for one question, or for a document of which no more is said. Raises: InvalidInput."""
     if not isinstance(question, Question):
@@ -78,17 +97,18 @@ def fill_call(question: Document | Question, model_version: int = 0) -> Call[Fil
 
 
 class Endpoint(NamedTuple):
-    """A service's methods on a channel. envelope: what the stream wraps a request in."""
+    """A service's methods on a channel. envelope: what the stream wraps a request in. sequence: OcrService's alone."""
 
     unary: Any
     stream: Any
     envelope: Any
+    sequence: Any = None
 
 
 def ocr_endpoint(channel: Any) -> Endpoint:
     """OcrService."""
     stub = ocr_pb2_grpc.OcrServiceStub(channel)
-    return Endpoint(stub.Recognize, stub.StreamRecognize, ocr_pb2.StreamRecognizeRequest)
+    return Endpoint(stub.Recognize, stub.StreamRecognize, ocr_pb2.StreamRecognizeRequest, stub.RecognizeSequence)
 
 
 def cloze_endpoint(channel: Any) -> Endpoint:

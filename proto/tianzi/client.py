@@ -15,7 +15,7 @@ from tianzi import calls, convert, security
 from tianzi.calls import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, DEFAULT_WINDOW, Call, Endpoint
 from tianzi.errors import DeadlineExceeded, InternalError, TianziError, Unavailable, from_call
 from tianzi.security import TLS
-from tianzi.types import DEFAULT_TOP_K, Document, Filling, ImageSource, Question, Recognition, ServerInfo
+from tianzi.types import DEFAULT_TOP_K, Document, Filling, ImageSource, Question, Reading, Recognition, ServerInfo
 from tianzi.v1 import server_pb2, server_pb2_grpc
 from tianzi.window import ENDS_THE_STREAM, Slot, Window
 
@@ -81,6 +81,20 @@ class Client:
         model_version: the version that must answer, or NotFound is raised; 0 for the newest. So in all methods.
         """
         return self._ask(self._ocr, calls.recognize_call(image, top_k, allowed, model_version))
+
+    def recognize_sequence(
+        self,
+        images: Iterable[ImageSource],
+        *,
+        top_k: int = DEFAULT_TOP_K,
+        allowed: str | Sequence[str] = (),
+        model_version: int = 0,
+    ) -> Reading:
+        """Reads a row of images, each of one character, as one text: what an image shows is weighed against how
+        characters follow each other. The first bad image fails the row.
+        """
+        call = calls.sequence_call(images, top_k, allowed, model_version)
+        return call.read(self._unary(self._ocr.sequence, call.request))
 
     def recognize_many(
         self,

@@ -15,6 +15,7 @@ from tianzi.types import (
     Limits,
     ModelInfo,
     Question,
+    Reading,
     Recognition,
     ServerInfo,
     Word,
@@ -72,6 +73,11 @@ def recognition(response: ocr_pb2.RecognizeResponse) -> Recognition:
     """Reads the answer for an image."""
     candidates = tuple(Character(c.text, c.confidence) for c in response.candidates)
     return Recognition(candidates, response.rejected, response.model_version)
+
+
+def reading(response: ocr_pb2.RecognizeSequenceResponse) -> Reading:
+    """Reads the answer for a row of images."""
+    return Reading(response.text, tuple(map(recognition, response.characters)), response.model_version)
 
 
 def filling(response: cloze_pb2.FillResponse, question: Question) -> Filling:

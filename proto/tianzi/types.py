@@ -44,6 +44,15 @@ class Recognition:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """A row of images as one text. text: a character an image. characters: what each image shows by itself."""
+
+    text: str
+    characters: tuple[Recognition, ...]
+    model_version: int
+
+
+@dataclass(frozen=True)
 class Question:
     """A document with one blank or several; fill() takes the same as arguments.
 

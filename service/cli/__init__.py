@@ -39,6 +39,7 @@ app = typer.Typer(
 )
 app.command(**serve.PASS_ON)(serve.serve)
 app.command()(ask.recognize)
+app.command()(ask.read)
 app.command()(ask.fill)
 app.command()(ask.health)
 app.command()(ask.info)

@@ -1,4 +1,4 @@
-"""tianzi recognize, fill, health and info: what a server is asked."""
+"""tianzi recognize, read, fill, health and info: what a server is asked."""
 
 import os
 import sys
@@ -54,6 +54,23 @@ def recognize(
                 show.recognition(file, result)
     if failed:
         raise typer.Exit(1)
+
+
+@connects
+def read(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Images of one character each, in order.")],
+    top_k: TopKOption = DEFAULT_TOP_K,
+    allowed: AllowedOption = "",
+    connection: Connection = DEFAULT_SERVER,
+    local: LocalOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Read a row of images as one text."""
+    from service.cli import show
+
+    with engine(connection, local) as asked:
+        reading = asked.recognize_sequence(files, top_k=top_k, allowed=allowed_set(allowed))
+    show.json_line(asdict(reading)) if as_json else show.reading(reading)
 
 
 @connects

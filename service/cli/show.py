@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
-from tianzi import Blank, Character, Filling, Recognition, ServerInfo, Word
+from tianzi import Blank, Character, Filling, Reading, Recognition, ServerInfo, Word
 from tianzi.types import Document
 
 BAR_WIDTH = 24
@@ -39,6 +39,18 @@ def recognition(name: str, result: Recognition) -> None:
     row = Table.grid(padding=(0, 2))
     row.add_row(box, beside)
     console.print(row)
+
+
+def reading(result: Reading) -> None:
+    """The text of a row; on a terminal with what the row has changed underlined."""
+    console = _console()
+    if not console.is_terminal:
+        print(result.text, flush=True)
+        return
+    text = Text()
+    for char, shown in zip(result.text, result.characters, strict=True):
+        text.append(char, style="" if char == shown.text else f"{BEST} underline")
+    console.print(text)
 
 
 def filling(result: Filling, top_k: int | None = None) -> None:

@@ -18,6 +18,7 @@ COMMANDS = [
     [],
     ["serve"],
     ["recognize"],
+    ["read"],
     ["fill"],
     ["health"],
     ["info"],
@@ -72,6 +73,20 @@ def test_recognize_json_is_scores_line(ask: Run, images: list[Path]) -> None:
         "candidates": [{"text": nth(1), "confidence": 0.5}],
         "rejected": False,
     }
+
+
+def test_read_prints_the_text_of_a_row(ask: Run, images: list[Path]) -> None:
+    assert ask("read", *images).stdout == f"{nth(5)}{nth(6)}\n"
+    answer = json.loads(ask("read", *images, "--json", "--top-k", 1).stdout)
+    assert (answer["text"], answer["model_version"]) == (nth(5) + nth(6), 7)
+    assert answer["characters"][1] == {
+        "candidates": [{"text": nth(2), "confidence": 0.5}],
+        "rejected": False,
+        "model_version": 7,
+    }
+    failed = ask("read", images[0], "nowhere.png")
+    assert (failed.exit_code, failed.stdout) == (1, "")
+    assert failed.stderr == "error: requests[1].image: nowhere.png: No such file or directory\n"
 
 
 def test_one_bad_image_does_not_keep_the_others(ask: Run, images: list[Path], tmp_path: Path) -> None:

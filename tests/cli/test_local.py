@@ -86,6 +86,24 @@ def test_an_allowed_set_counts_here_as_at_the_server(root: Path, address: str, a
         assert [c.text for c in ours.candidates] == [c.text for c in theirs.candidates] == ["乙", "丙"]
 
 
+def test_a_row_is_read_as_at_the_server(root: Path, address: str) -> None:
+    local = Local(Settings(bundle_root=root, batch_rows=3))
+    with Client(address) as client:
+        ours, theirs = (asked.recognize_sequence(pictures()[3:11], top_k=2) for asked in (local, client))
+        assert ours.text == theirs.text and len(ours.text) == 8
+        for a, b in zip(ours.characters, theirs.characters, strict=True):
+            assert [c.text for c in a.candidates] == [c.text for c in b.candidates] and len(a.candidates) == 2
+        assert ours.model_version == theirs.model_version
+        for bad in ([pictures()[5], b""], [pictures()[5]] * 2 + ["nowhere.png"], []):
+            errors = []
+            for asked in (local, client):
+                with pytest.raises(InvalidInput) as caught:
+                    asked.recognize_sequence(bad)  # type: ignore[attr-defined]
+                errors.append((str(caught.value), caught.value.field))
+            assert errors[0][1] == errors[1][1]
+            assert errors[0] == errors[1] or not bad, "the server says how many at most"
+
+
 def test_reads_no_further_ahead_than_two_batches(monkeypatch: pytest.MonkeyPatch, fake_cloze: FakeCloze) -> None:
     monkeypatch.setattr("service.local.load_model", lambda *_, **__: fake_cloze)
     taken = []

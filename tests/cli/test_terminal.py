@@ -4,7 +4,7 @@ import io
 
 import pytest
 from rich.console import Console
-from tianzi import Blank, Character, Filling, Question, Recognition, Word
+from tianzi import Blank, Character, Filling, Question, Reading, Recognition, Word
 
 from service.cli import explain, show
 
@@ -31,6 +31,15 @@ def test_rejected_says_so(screen: io.StringIO) -> None:
     show.recognition("a.png", Recognition((Character("一", 0.1),), True, 1))
     assert "no single readable character" in screen.getvalue()
     assert "│   —   │" in screen.getvalue()
+
+
+def test_what_a_row_has_changed_is_underlined(monkeypatch: pytest.MonkeyPatch) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, color_system="standard", highlight=False)
+    monkeypatch.setattr(show, "_console", lambda: console)
+    shown = [Recognition((Character(char, 0.9),), False, 1) for char in "电柳机"]
+    show.reading(Reading("电视机", tuple(shown), 1))
+    plain, _, marked = console.file.getvalue().partition("\x1b[")  # type: ignore[attr-defined]
+    assert plain == "电" and marked.startswith("1;4;36m视\x1b[0m机")
 
 
 def test_words_stand_in_the_text(screen: io.StringIO) -> None:

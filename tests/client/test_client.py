@@ -45,6 +45,22 @@ def test_allowed_is_a_string_or_several(client: Client) -> None:
     assert isinstance(streamed, tianzi.Recognition) and streamed.text == "digits"
 
 
+def test_a_row_is_one_text(client: Client, tmp_path: Path) -> None:
+    reading = client.recognize_sequence([b"a", b"abc"], top_k=1)
+    # The fake model takes the last of five candidates.
+    assert (reading.text, reading.model_version) == (nth(5) + nth(7), 7)
+    assert [one.text for one in reading.characters] == [nth(1), nth(3)]
+    assert client.recognize_sequence(iter([b"a"]), allowed=["京", "津"], model_version=7).text == "津"
+    with pytest.raises(tianzi.InvalidInput, match=r"^requests\[1\].image: empty$") as theirs:
+        client.recognize_sequence([b"a", b""])
+    assert theirs.value.field == "requests[1].image"
+    with pytest.raises(tianzi.InvalidInput, match=r"^requests\[0\].image: .*: No such file") as ours:
+        client.recognize_sequence([tmp_path / "nowhere.png"])
+    assert ours.value.field == "requests[0].image"
+    with pytest.raises(tianzi.InvalidInput, match="requests: 0 items"):
+        client.recognize_sequence([])
+
+
 def test_every_kind_of_image_arrives(client: Client, tmp_path: Path) -> None:
     file = tmp_path / "一.png"
     file.write_bytes(b"12345")
@@ -151,6 +167,7 @@ async def test_async_client_does_the_same(serving: Callable[..., Any], tmp_path:
     file.write_bytes(b"12345")
     async with serving() as running, AsyncClient(f"127.0.0.1:{running.port}") as client:
         assert (await client.recognize(file)).text == nth(5)
+        assert (await client.recognize_sequence([file, b"a"])).text == nth(9) + nth(5)
         assert (await client.fill("_____好")).text == "6好"
         assert (await client.info()).version == tianzi.__version__
         assert await client.health()

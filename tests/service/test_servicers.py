@@ -183,6 +183,67 @@ async def test_a_stream_without_a_request_in_an_item(serving: Any) -> None:
     assert (reply.id, reply.error.code) == ("a", INVALID.value[0])
 
 
+# --- a row ------------------------------------------------------------------------------------------
+
+
+def row(*images: ocr_pb2.RecognizeRequest) -> ocr_pb2.RecognizeSequenceRequest:
+    return ocr_pb2.RecognizeSequenceRequest(requests=images)
+
+
+async def test_a_row_is_read_as_one_text(serving: Any) -> None:
+    async with serving() as running:
+        reply = await running.ocr.RecognizeSequence(row(image(b"a", top_k=2), image(b"abc", top_k=0), image(b"ab", 7)))
+    # The fake model takes the last of a row's candidates, of which there are five at least.
+    assert reply.text == nth(1 + 4) + nth(3 + 4) + nth(2 + 6)
+    assert [[c.text for c in one.candidates] for one in reply.characters] == [
+        [nth(1), nth(2)],
+        [nth(3 + n) for n in range(5)],
+        [nth(2 + n) for n in range(7)],
+    ]
+    assert {one.model_version for one in reply.characters} == {reply.model_version} == {7}
+    assert all(one.HasField("timing") for one in reply.characters)
+
+
+async def test_a_row_may_be_of_what_is_allowed(serving: Any) -> None:
+    request = ocr_pb2.RecognizeRequest(image=b"a", allowed=["京", "津"])
+    async with serving() as running:
+        assert (await running.ocr.RecognizeSequence(row(request))).text == "津"
+
+
+async def test_a_row_may_be_longer_than_the_queue(serving: Any) -> None:
+    async with serving(queue_rows=4, batch_rows=3) as running:
+        reply = await running.ocr.RecognizeSequence(row(*[image(b"x" * n) for n in range(1, 31)]))
+    assert reply.text == "".join(nth(n + 4) for n in range(1, 31))
+
+
+@pytest.mark.parametrize(
+    ("images", "code", "text"),
+    [
+        ([image(b"a"), image(b"")], INVALID, "requests[1].image: empty"),
+        ([ocr_pb2.RecognizeRequest()], INVALID, "requests[0].source: missing, must be image or gray"),
+        ([], INVALID, "requests: 0 items, must be 1 to 3"),
+        ([image(b"a")] * 4, INVALID, "requests: 4 items, must be 1 to 3"),
+        (
+            [image(b"a"), ocr_pb2.RecognizeRequest(image=b"a", model_version=7)],
+            INVALID,
+            "requests: model versions [0, 7], must be the same in all",
+        ),
+        ([ocr_pb2.RecognizeRequest(image=b"a", model_version=8)], grpc.StatusCode.NOT_FOUND, None),
+        ([image(b"a"), image(b"poison")], INTERNAL, None),
+    ],
+)
+async def test_a_row_is_read_whole_or_not_at_all(
+    serving: Any, images: list[Any], code: grpc.StatusCode, text: str | None
+) -> None:
+    async with serving(max_batch_items=3) as running:
+        error = await failure(running.ocr.RecognizeSequence(row(*images)))
+        assert error.code() is code
+        if text is not None:
+            assert error.details() == text
+            assert bad_field(error) == text.partition(":")[0]
+        assert (await running.ocr.RecognizeSequence(row(image(b"a")))).text == nth(5)
+
+
 # --- bad input --------------------------------------------------------------------------------------
 
 

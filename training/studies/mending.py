@@ -9,9 +9,9 @@ import numpy.typing as npt
 from models.base import Model
 from models.cloze.segment import segment
 from models.cloze.types import ClozeRequest
-from training.studies.lattice import Bigrams, Row
+from models.ocr.lattice import Bigrams, Place
 
-SURE = 0.999  # a place whose best candidate is as sure is not asked about
+SURE = 0.99  # a place whose best candidate is as sure is not asked about
 WINDOW = 8  # characters on either side that decide where a word ends
 BLANK, BATCH = "____", 32
 
@@ -52,7 +52,7 @@ class Mender:
         """fold: how a character stands in the texts that the model has learnt."""
         self.model, self.fold = model, fold
 
-    def scores(self, rows: Sequence[Row], read: Sequence[Sequence[str]], whole_page: bool) -> Scores:
+    def scores(self, rows: Sequence[Sequence[Place]], read: Sequence[Sequence[str]], whole_page: bool) -> Scores:
         """ln P of the candidates of doubtful places; the text around is what was read, of the row or of the page."""
         asked, requests = [], []
         flat = "".join("".join(row) for row in read).translate(self.fold)
@@ -86,7 +86,7 @@ class Mender:
 
 
 def choose(
-    rows: Sequence[Row], draft: Sequence[Sequence[str]], scores: Sequence[Scores], weights: Sequence[float]
+    rows: Sequence[Sequence[Place]], draft: Sequence[Sequence[str]], scores: Sequence[Scores], weights: Sequence[float]
 ) -> list[list[str]]:
     """The best candidate of each place by ln W + Σ weight·ln P; places that the first scores lack stay as drafted."""
     chosen = [list(line) for line in draft]
@@ -98,16 +98,16 @@ def choose(
 
 
 def neighbours(
-    rows: Sequence[Row], read: Sequence[Sequence[str]], bigrams: Bigrams, fold: Mapping[int, str], places: Scores
+    rows: Sequence[Sequence[Place]], read: Sequence[Sequence[str]], bigrams: Bigrams, places: Scores
 ) -> Scores:
     """ln P(char | before) + ln P(after | char) of the candidates of some places, the characters around as read."""
     found: Scores = {}
     for i, j in places:
-        chars = [char.translate(fold) for char in rows[i][j]]
+        chars = list(rows[i][j])
         total = np.zeros(len(chars))
         if j:
-            total = total + bigrams.scores([read[i][j - 1].translate(fold)], chars)[0]
+            total = total + bigrams.scores([read[i][j - 1]], chars)[0]
         if j + 1 < len(read[i]):
-            total = total + bigrams.scores(chars, [read[i][j + 1].translate(fold)])[:, 0]
+            total = total + bigrams.scores(chars, [read[i][j + 1]])[:, 0]
         found[i, j] = total
     return found

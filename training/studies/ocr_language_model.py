@@ -1,29 +1,33 @@
 """Whether a language model mends what the recogniser misread: bigrams with Viterbi, then the blank filler."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import product, repeat
+from itertools import islice, product, repeat
 
 import numpy as np
 import numpy.typing as npt
 
 from models.bundle import default_root
 from models.cloze.segment import folding
+from models.ocr.allowed import is_hanzi
+from models.ocr.lattice import Bigrams, Place, best_path
+from models.ocr.model import OcrModel
 from models.registry import load_model
+from training.bigrams import EXPERIMENT, Counts, count_shares, make_bigrams, read_sources
+from training.config import ClozeConfig, load_config
 from training.data.cloze_text import variants
-from training.studies.lattice import Bigrams, count, viterbi
 from training.studies.mending import Mender, Scores, choose, neighbours
 from training.studies.report import Options, Table, save, subplots
-from training.studies.rows import Page, Printer, Reading, read_page, read_sources, unseen
+from training.studies.rows import Page, Printer, Reading, read_page, unseen
 
 LEVELS = ("clean", "15 % ink noise", "50 %", "75 %", "100 %")
-CHARACTERS = (2000, 5000)  # at each level: to choose weights by, to test
-WEIGHTS = (0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5)
-PRIORS = ((1e2, False), (1e3, False), (1e2, True), (1e3, True))  # μ, backed off
-ARTICLE = (1.0, False)  # α = 1
+CHARACTERS = (500, 1500)  # at each level: to choose weights by, to test
+WEIGHTS = (0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
+MUS = (1e2, 3e2, 1e3, 3e3, 1e4)
+THREE = 3  # candidates that the article's language model chooses among
 DRAWS = 1000
 
-Counts = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.int64]
 Lines = list[list[str]]
 Decoder = Callable[[Reading], Lines]
 
@@ -32,93 +36,99 @@ Decoder = Callable[[Reading], Lines]
 class Outcome:
     """(P,) of each page: places, misread ones, those within reach; of these mended, and of the others spoilt."""
 
-    places: Counts
-    wrong: Counts
-    reach: Counts
-    mended: Counts
-    spoilt: Counts
+    places: Numbers
+    wrong: Numbers
+    reach: Numbers
+    mended: Numbers
+    spoilt: Numbers
 
 
 def run(options: Options) -> Table:
     """The study's command."""
-    known, held_out = read_sources(options)
+    quick = options.quick
+    held_out_of = load_config(ClozeConfig, EXPERIMENT).held_out
+    known, held_out = read_sources(options.text, options.cache, held_out_of if quick else ())
     documents = unseen(held_out, [text for text, _ in known.values()])
-    fold = folding(variants())
-    # A source counts by its share of the blank filler's training, all of them together as one of 10 M characters.
-    total = sum(share for _, share in known.values())
-    counts = count((text, 1e7 * share / total / len(text)) for text, share in known.values() if share)
+    counts = count_shares(known)
     printer, rng = Printer(), np.random.default_rng(0)
     order = [documents[i] for i in rng.permutation(len(documents))]
-    amounts, levels = ((120, 240), ("50 %", "100 %")) if options.quick else (CHARACTERS, LEVELS)
+    amounts, levels = ((120, 240), ("50 %", "100 %")) if quick else (CHARACTERS, LEVELS)
     chosen_by = printer.pages(order, rng, amounts[0])
     tested = printer.pages(order[len(chosen_by) :], rng, amounts[1])
     ocr = load_model("ocr", default_root(), device="cpu", threads=1)
     filler = load_model("cloze", default_root(), device="cpu", threads=1)
-    read = {level: ([read_page(ocr, printer, p, level, i) for i, p in enumerate(chosen_by)]) for level in levels}
-    bigrams = {prior: Bigrams(counts, *prior) for prior in PRIORS}
-    bigrams[ARTICLE] = Bigrams(counts, ARTICLE[0] * len(counts.singles))
-    everything = [reading for readings in read.values() for reading in readings]
-    decoders, chosen = tune(everything, bigrams, Mender(filler, fold), fold)
-    outcomes = {}
+    assert isinstance(ocr, OcrModel)
+    read = [read_page(ocr, printer, page, level, i) for level in levels for i, page in enumerate(chosen_by)]
+    decoders, chosen = tune(read, counts, Mender(filler, folding(variants())))
+    decoders["bigrams, as served"] = lambda one: [list(ocr.read_row(row)) for row in one.rows]
+    outcomes, of_hanzi = {}, {}
     for level in levels:
         readings = [read_page(ocr, printer, page, level, 1000 + i) for i, page in enumerate(tested)]
-        outcomes[level] = {name: judge(readings, decode) for name, decode in decoders.items()}
+        answers = {name: [decode(one) for one in readings] for name, decode in decoders.items()}
+        outcomes[level] = {name: judge(readings, lines) for name, lines in answers.items()}
+        of_hanzi[level] = {name: judge(readings, lines, hanzi=True) for name, lines in answers.items()}
     draw(options, outcomes)
-    return tabulate(outcomes, chosen, (chosen_by, tested), f"ocr/{ocr.bundle.version}, cloze/{filler.bundle.version}")
+    both = (outcomes, of_hanzi)
+    return tabulate(both, chosen, (chosen_by, tested), f"ocr/{ocr.bundle.version}, cloze/{filler.bundle.version}")
 
 
-def tune(
-    readings: Sequence[Reading],
-    bigrams: Mapping[tuple[float, bool], Bigrams],
-    mender: Mender,
-    fold: Mapping[int, str],
-) -> tuple[dict[str, Decoder], dict[str, str]]:
+def tune(readings: Sequence[Reading], counts: Counts, mender: Mender) -> tuple[dict[str, Decoder], dict[str, str]]:
     """Ways of reading, each with the weights that leave the fewest errors over all levels; and which these are."""
-    article = bigrams[ARTICLE]
+    forms = variants()
+    article = make_bigrams(counts, forms, len(counts.singles))  # α = 1
+    by_mu = {mu: make_bigrams(counts, forms, mu) for mu in MUS}
 
-    def by_bigrams(one: Reading, prior: tuple[float, bool], weight: float) -> Lines:
-        return [viterbi(row, bigrams[prior], weight, fold) for row in one.rows]
+    def by_bigrams(one: Reading, bigrams: Bigrams, weight: float, candidates: int = THREE) -> Lines:
+        return [list(best_path(cut(row, candidates), bigrams, weight)) for row in one.rows]
 
-    def best(options: Sequence[tuple[float, ...]], decode: Callable[..., list[Lines]]) -> tuple[float, ...]:
+    def best(options: Iterable[tuple[float, ...]], decode: Callable[..., Iterable[Lines]]) -> tuple[float, ...]:
         return min(options, key=lambda option: sum(map(errors, readings, decode(*option))))
 
-    tried = [(mu, float(back), weight) for (mu, back), weight in product(PRIORS, WEIGHTS)]
-    mu, back, weight = best(tried, lambda mu, back, w: [by_bigrams(one, (mu, bool(back)), w) for one in readings])
-    prior = (mu, bool(back))
+    mu, weight = best(product(MUS, WEIGHTS), lambda mu, w: (by_bigrams(one, by_mu[mu], w) for one in readings))
+    bigrams = by_mu[mu]
     decoders: dict[str, Decoder] = {
-        "bigrams, as the article": lambda one: [viterbi(row, article, 1.0, fold) for row in one.rows],
-        "bigrams, tuned": lambda one: by_bigrams(one, prior, weight),
+        "bigrams, as the article": lambda one: by_bigrams(one, article, 1.0),
+        "bigrams, tuned": lambda one: by_bigrams(one, bigrams, weight),
     }
-    backed = "backed off to single characters" if prior[1] else "uniform prior"
-    chosen = {"bigrams, tuned": f"weight {weight:g}, μ = {mu:g}, {backed}"}
+    chosen = {"bigrams, tuned": f"weight {weight:g}, μ = {mu:g}"}
     for name, whole in (("blank filler, row", False), ("blank filler, page", True)):
-        asked = [mender.scores(one.rows, first(one), whole) for one in readings]
+        asked = [mender.scores(threes(one), first(one), whole) for one in readings]
 
         def by_filler(one: Reading, scores: Scores, w: float) -> Lines:
-            return choose(one.rows, first(one), [scores], [w])
+            return choose(threes(one), first(one), [scores], [w])
 
-        (w,) = best([(w,) for w in WEIGHTS], lambda w, asked=asked: [*map(by_filler, readings, asked, repeat(w))])
-        decoders[name] = lambda one, whole=whole, w=w: by_filler(one, mender.scores(one.rows, first(one), whole), w)
+        (w,) = best([(w,) for w in WEIGHTS], lambda w, asked=asked: map(by_filler, readings, asked, repeat(w)))
+        decoders[name] = lambda one, whole=whole, w=w: by_filler(one, mender.scores(threes(one), first(one), whole), w)
         chosen[name] = f"weight {w:g}"
-    drafts = [by_bigrams(one, prior, weight) for one in readings]
+    drafts = [by_bigrams(one, bigrams, weight) for one in readings]
 
     def evidence(one: Reading, draft: Lines) -> list[Scores]:
-        scores = mender.scores(one.rows, draft, True)
-        return [scores, neighbours(one.rows, draft, bigrams[prior], fold, scores)]
+        scores = mender.scores(threes(one), draft, True)
+        return [scores, neighbours(threes(one), draft, bigrams, scores)]
+
+    def together(one: Reading, draft: Lines, scores: list[Scores], *weights: float) -> Lines:
+        return choose(threes(one), draft, scores, weights)
 
     asked_twice = list(map(evidence, readings, drafts))
-    both = best(
-        list(product(WEIGHTS, WEIGHTS)),
-        lambda *w: [choose(one.rows, d, e, w) for one, d, e in zip(readings, drafts, asked_twice, strict=True)],
-    )
+    both = best(product(WEIGHTS, WEIGHTS), lambda *w: map(together, readings, drafts, asked_twice, *map(repeat, w)))
 
-    def together(one: Reading) -> Lines:
-        draft = by_bigrams(one, prior, weight)
-        return choose(one.rows, draft, evidence(one, draft), both)
+    def by_both(one: Reading) -> Lines:
+        draft = by_bigrams(one, bigrams, weight)
+        return together(one, draft, evidence(one, draft), *both)
 
-    decoders["both, page"] = together
+    decoders["both, page"] = by_both
     chosen["both, page"] = f"weights {both[0]:g}, and {both[1]:g} of the bigrams"
     return decoders, chosen
+
+
+def cut(row: Sequence[Place], candidates: int) -> list[Place]:
+    """The first candidates of each place."""
+    return [dict(islice(place.items(), candidates)) for place in row]
+
+
+def threes(reading: Reading) -> list[list[Place]]:
+    """What the article's language model may choose among."""
+    return [cut(row, THREE) for row in reading.rows]
 
 
 def first(reading: Reading) -> Lines:
@@ -135,16 +145,17 @@ def errors(reading: Reading, lines: Lines) -> int:
     )
 
 
-def judge(readings: Sequence[Reading], decode: Decoder) -> Outcome:
-    """What a way of reading does to the recogniser's best candidates."""
+def judge(readings: Sequence[Reading], answers: Sequence[Lines], hanzi: bool = False) -> Outcome:
+    """What a way of reading does to the recogniser's best candidates. hanzi: only places where one stands count."""
     rows = []
-    for one in readings:
+    for one, lines in zip(readings, answers, strict=True):
         marks = [
-            (best in forms, any(c in forms for c in candidates), char in forms)
-            for row, truth, before, after in zip(one.rows, one.truth, first(one), decode(one), strict=True)
+            (best in forms, any(c in forms for c in islice(candidates, THREE)), char in forms)
+            for row, truth, before, after in zip(one.rows, one.truth, first(one), lines, strict=True)
             for candidates, forms, best, char in zip(row, truth, before, after, strict=True)
+            if not hanzi or is_hanzi(forms[0])
         ]
-        right, near, after_right = np.array(marks, bool).T
+        right, near, after_right = np.array(marks, bool).reshape(-1, 3).T
         rows.append(
             [
                 len(marks),
@@ -174,22 +185,23 @@ def pool(outcomes: Sequence[Outcome]) -> Outcome:
 
 
 def tabulate(
-    outcomes: Mapping[str, Mapping[str, Outcome]],
+    outcomes: tuple[Mapping[str, Mapping[str, Outcome]], ...],
     chosen: Mapping[str, str],
     pages: tuple[Sequence[Page], Sequence[Page]],
     bundles: str,
 ) -> Table:
-    """A row a level, and one for all of them."""
-    ways = list(next(iter(outcomes.values())))
-    pooled = {way: pool([outcomes[level][way] for level in outcomes]) for way in ways}
+    """A row a level, and one for all of them; then the same of hanzi alone. outcomes: of all characters, of hanzi."""
+    ways = list(next(iter(outcomes[0].values())))
     rows = []
-    for level, by_way in [*outcomes.items(), ("all", pooled)]:
-        one = by_way[ways[0]]
-        cells = [level, f"{one.wrong.sum()} of {one.places.sum()}", str(one.reach.sum())]
-        for way in ways:
-            share, low, high = (f"{value * 100:.1f}".replace("-", "−") for value in net_share(by_way[way]))
-            cells.append(f"{by_way[way].mended.sum()} − {by_way[way].spoilt.sum()}<br>{share} % ({low} to {high})")
-        rows.append(cells)
+    for levels, kind in zip(outcomes, ("", ", hanzi"), strict=True):
+        pooled = {way: pool([levels[level][way] for level in levels]) for way in ways}
+        for level, by_way in [*levels.items(), ("all", pooled)]:
+            one = by_way[ways[0]]
+            cells = [level + kind, f"{one.wrong.sum()} of {one.places.sum()}", str(one.reach.sum())]
+            for way in ways:
+                share, low, high = (f"{value * 100:.1f}".replace("-", "−") for value in net_share(by_way[way]))
+                cells.append(f"{by_way[way].mended.sum()} − {by_way[way].spoilt.sum()}<br>{share} % ({low} to {high})")
+            rows.append(cells)
     sizes = [sum(len(row) for page in part for row in page.rows) for part in pages]
     notes = [
         "Errors mended − right answers spoilt, and what remains as a share of all errors with its 95 % interval "

@@ -2,24 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from models.base import Model
+from models.ocr.lattice import CANDIDATES, Place
 from models.ocr.types import GrayArray, OcrRequest
-from training.cloze import _kept as is_held_out
-from training.config import ClozeConfig, ConfigError, load_config
+from training.config import ConfigError
 from training.data.charset import build_charset
-from training.data.cloze_text import read_text
 from training.data.glyphs import Glyphs, load_glyphs, read_catalogue
 from training.ocr_sets import degrade, ink_noise
-from training.studies.lattice import Row
-from training.studies.report import Options
 
-EXPERIMENT = Path(__file__).parents[1] / "configs/cloze.toml"
-CANDIDATES, BATCH = 3, 64
+BATCH = 64
 LENGTH = 20  # characters of a row
 ROWS = 12  # of a page at most, all of one document
 SHARED = 13  # characters that a page must not have in common with a text that was trained on
@@ -37,34 +32,8 @@ class Page:
 class Reading:
     """A page as the recogniser saw it. rows: candidates of each place. truth: the forms that are right there."""
 
-    rows: list[Row]
+    rows: list[list[Place]]
     truth: list[list[str]]
-
-
-def read_sources(options: Options) -> tuple[dict[str, tuple[str, float]], list[str]]:
-    """What the blank filler was trained on (name → text, share at the end), and the documents held out of it.
-
-    Raises:
-        ConfigError: a text is not in the folder.
-    """
-    config = load_config(ClozeConfig, EXPERIMENT)
-    shares = {name: config.sources.get(name, 0.0) for name in {**config.first_sources, **config.sources}}
-    if options.quick:
-        shares = {name: shares[name] for name in config.held_out}
-    known, held_out = {}, []
-    for name, share in shares.items():
-        files = [path for suffix in (".txt", ".txt.xz") if (path := options.text / (name + suffix)).exists()]
-        if not files:
-            raise ConfigError(f"{options.text}: no {name}.txt or {name}.txt.xz, which the blank filler is trained on")
-        text = read_text(files[0], options.cache)
-        kept, start = [], 0
-        for end in text.document_ends.tolist():
-            document = "".join(text.words[i] for i in text.ids[start:end])
-            out = name in config.held_out and is_held_out(text, start, end)
-            (held_out if out else kept).append(document)
-            start = end
-        known[name] = ("\n".join(kept), share)
-    return known, held_out
 
 
 def unseen(documents: Sequence[str], known: Sequence[str]) -> list[str]:

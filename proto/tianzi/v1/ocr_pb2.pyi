@@ -282,3 +282,57 @@ class StreamRecognizeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 
 Global___StreamRecognizeResponse: _TypeAlias = StreamRecognizeResponse  # noqa: Y015
+
+@_typing.final
+class RecognizeSequenceRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecognizeRequest]:
+        """The row's images in reading order, 1 to max_batch_items of GetInfo, all with the same model_version. One that
+        Recognize would refuse fails the call.
+        """
+
+    def __init__(
+        self,
+        *,
+        requests: _abc.Iterable[Global___RecognizeRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecognizeSequenceRequest: _TypeAlias = RecognizeSequenceRequest  # noqa: Y015
+
+@_typing.final
+class RecognizeSequenceResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    CHARACTERS_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """One character an image, in order. Of an image that is rejected it is a guess, which the row supports."""
+    model_version: _builtins.int
+    """Version of the model that answered."""
+    @_builtins.property
+    def characters(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecognizeResponse]:
+        """What Recognize answers for each image alone, in order."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        characters: _abc.Iterable[Global___RecognizeResponse] | None = ...,
+        model_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["characters", b"characters", "model_version", b"model_version", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecognizeSequenceResponse: _TypeAlias = RecognizeSequenceResponse  # noqa: Y015

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class OcrServiceStub:
-    """Each RPC answers one image that shows one character. Rows and pages of text are cut up by the caller.
+    """Each image shows one character. Rows and pages of text are cut up by the caller.
     """
 
     def __init__(self, channel):
@@ -50,10 +50,15 @@ class OcrServiceStub:
                 request_serializer=tianzi_dot_v1_dot_ocr__pb2.StreamRecognizeRequest.SerializeToString,
                 response_deserializer=tianzi_dot_v1_dot_ocr__pb2.StreamRecognizeResponse.FromString,
                 _registered_method=True)
+        self.RecognizeSequence = channel.unary_unary(
+                '/tianzi.v1.OcrService/RecognizeSequence',
+                request_serializer=tianzi_dot_v1_dot_ocr__pb2.RecognizeSequenceRequest.SerializeToString,
+                response_deserializer=tianzi_dot_v1_dot_ocr__pb2.RecognizeSequenceResponse.FromString,
+                _registered_method=True)
 
 
 class OcrServiceServicer:
-    """Each RPC answers one image that shows one character. Rows and pages of text are cut up by the caller.
+    """Each image shows one character. Rows and pages of text are cut up by the caller.
     """
 
     def Recognize(self, request, context):
@@ -77,6 +82,13 @@ class OcrServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RecognizeSequence(self, request, context):
+        """A row of images as one text: what each shows is weighed against how characters follow each other in Chinese.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OcrServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -95,6 +107,11 @@ def add_OcrServiceServicer_to_server(servicer, server):
                     request_deserializer=tianzi_dot_v1_dot_ocr__pb2.StreamRecognizeRequest.FromString,
                     response_serializer=tianzi_dot_v1_dot_ocr__pb2.StreamRecognizeResponse.SerializeToString,
             ),
+            'RecognizeSequence': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecognizeSequence,
+                    request_deserializer=tianzi_dot_v1_dot_ocr__pb2.RecognizeSequenceRequest.FromString,
+                    response_serializer=tianzi_dot_v1_dot_ocr__pb2.RecognizeSequenceResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'tianzi.v1.OcrService', rpc_method_handlers)
@@ -104,7 +121,7 @@ def add_OcrServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OcrService:
-    """Each RPC answers one image that shows one character. Rows and pages of text are cut up by the caller.
+    """Each image shows one character. Rows and pages of text are cut up by the caller.
     """
 
     @staticmethod
@@ -178,6 +195,33 @@ class OcrService:
             '/tianzi.v1.OcrService/StreamRecognize',
             tianzi_dot_v1_dot_ocr__pb2.StreamRecognizeRequest.SerializeToString,
             tianzi_dot_v1_dot_ocr__pb2.StreamRecognizeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecognizeSequence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/tianzi.v1.OcrService/RecognizeSequence',
+            tianzi_dot_v1_dot_ocr__pb2.RecognizeSequenceRequest.SerializeToString,
+            tianzi_dot_v1_dot_ocr__pb2.RecognizeSequenceResponse.FromString,
             options,
             channel_credentials,
             insecure,

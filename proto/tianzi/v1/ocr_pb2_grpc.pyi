@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OcrServiceStub:
-    """Each RPC answers one image that shows one character. Rows and pages of text are cut up by the caller."""
+    """Each image shows one character. Rows and pages of text are cut up by the caller."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -39,10 +39,12 @@ class OcrServiceStub:
     """Many images in one call. The answers keep the requests' order; a bad image is an error of its own item."""
     StreamRecognize: _grpc.StreamStreamMultiCallable[_ocr_pb2.StreamRecognizeRequest, _ocr_pb2.StreamRecognizeResponse]
     """Images as they come. The answers carry the requests' ids and may come in another order."""
+    RecognizeSequence: _grpc.UnaryUnaryMultiCallable[_ocr_pb2.RecognizeSequenceRequest, _ocr_pb2.RecognizeSequenceResponse]
+    """A row of images as one text: what each shows is weighed against how characters follow each other in Chinese."""
 
 @_typing.type_check_only
 class OcrServiceAsyncStub(OcrServiceStub):
-    """Each RPC answers one image that shows one character. Rows and pages of text are cut up by the caller."""
+    """Each image shows one character. Rows and pages of text are cut up by the caller."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Recognize: _aio.UnaryUnaryMultiCallable[_ocr_pb2.RecognizeRequest, _ocr_pb2.RecognizeResponse]  # type: ignore[assignment]
@@ -51,9 +53,11 @@ class OcrServiceAsyncStub(OcrServiceStub):
     """Many images in one call. The answers keep the requests' order; a bad image is an error of its own item."""
     StreamRecognize: _aio.StreamStreamMultiCallable[_ocr_pb2.StreamRecognizeRequest, _ocr_pb2.StreamRecognizeResponse]  # type: ignore[assignment]
     """Images as they come. The answers carry the requests' ids and may come in another order."""
+    RecognizeSequence: _aio.UnaryUnaryMultiCallable[_ocr_pb2.RecognizeSequenceRequest, _ocr_pb2.RecognizeSequenceResponse]  # type: ignore[assignment]
+    """A row of images as one text: what each shows is weighed against how characters follow each other in Chinese."""
 
 class OcrServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Each RPC answers one image that shows one character. Rows and pages of text are cut up by the caller."""
+    """Each image shows one character. Rows and pages of text are cut up by the caller."""
 
     @_abc_1.abstractmethod
     def Recognize(
@@ -78,5 +82,13 @@ class OcrServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ocr_pb2.StreamRecognizeResponse], _abc.AsyncIterator[_ocr_pb2.StreamRecognizeResponse]]:
         """Images as they come. The answers carry the requests' ids and may come in another order."""
+
+    @_abc_1.abstractmethod
+    def RecognizeSequence(
+        self,
+        request: _ocr_pb2.RecognizeSequenceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ocr_pb2.RecognizeSequenceResponse, _abc.Awaitable[_ocr_pb2.RecognizeSequenceResponse]]:
+        """A row of images as one text: what each shows is weighed against how characters follow each other in Chinese."""
 
 def add_OcrServiceServicer_to_server(servicer: OcrServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
