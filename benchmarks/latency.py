@@ -1,6 +1,7 @@
 """Latency of each model in this process, without gRPC: milliseconds an item at several batch sizes.
 
-The inputs are the bundle's golden requests, repeated to fill a batch.
+The inputs are the bundle's golden requests, repeated to fill a batch; with --words, the blank filler's are documents of
+so many words.
 """
 
 import argparse
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from models.base import Model
+from models.cloze.segment import segment
+from models.cloze.types import ClozeRequest
 from models.registry import MODELS, load_model
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,10 +49,21 @@ def median_ms(work: Callable[[], Any], seconds: float) -> float:
     return 1000 * statistics.median(times)
 
 
-def measure(model: Model[Any, Any, Any, Any], batch: int, threads: int, seconds: float) -> Row:
-    """Times the three steps of one batch apart; the model decides how it pads and collates."""
+def golden_requests(model: Model[Any, Any, Any, Any], words: int) -> list[Any]:
+    """The bundle's own; words, if not 0: of the blank filler one document of so many, segmented, with one blank."""
     golden = [model.request_from_json(case["request"]) for case in model.bundle.golden()]
-    requests = list(islice(cycle(golden), batch))
+    if not words or model.name != "cloze":
+        return golden
+    texts = [r.document if isinstance(r.document, str) else "".join(r.document) for r in golden]
+    known = [word for text in texts for word in segment(text) if word.isalpha()]
+    document = list(islice(cycle(known), words))
+    document[words // 2] = "XXXXX"
+    return [ClozeRequest(tuple(document))]
+
+
+def measure(model: Model[Any, Any, Any, Any], batch: int, threads: int, seconds: float, words: int = 0) -> Row:
+    """Times the three steps of one batch apart; the model decides how it pads and collates."""
+    requests = list(islice(cycle(golden_requests(model, words)), batch))
     items = [model.preprocess(request) for request in requests]
     outputs = model.run(items)
     return Row(
@@ -82,6 +96,7 @@ def main() -> None:
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--batch", nargs="+", type=int, default=[1, 8, 64], metavar="N")
     parser.add_argument("--threads", nargs="+", type=int, default=[1], metavar="N", help="intra-op threads")
+    parser.add_argument("--words", type=int, default=0, metavar="N", help="length of the blank filler's documents")
     parser.add_argument("--device", default="cpu", help="auto, cpu or cuda")
     parser.add_argument("--seconds", type=float, default=1.0, help="how long each step is repeated")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
@@ -92,7 +107,7 @@ def main() -> None:
         for threads in args.threads:
             model = load_model(name, device=args.device, threads=threads)
             providers[name] = model.session.provider
-            rows += [measure(model, batch, threads, args.seconds) for batch in args.batch]
+            rows += [measure(model, batch, threads, args.seconds, args.words) for batch in args.batch]
     facts = {**machine(), **providers}
     if args.json:
         print(json.dumps({"machine": facts, "rows": [asdict(row) for row in rows]}, ensure_ascii=False, indent=2))

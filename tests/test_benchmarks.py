@@ -35,6 +35,14 @@ def test_latency_measures_each_model_and_batch() -> None:
     assert {"processor", "cores", "python", "commit", "ocr", "cloze"} <= result["machine"].keys()
 
 
+def test_documents_of_a_given_length_take_longer() -> None:
+    run_ms = [
+        json.loads(latency("--json", "--models", "cloze", "--words", words))["rows"][0]["run_ms"]
+        for words in ("20", "2000")
+    ]
+    assert run_ms[1] > 2 * run_ms[0]
+
+
 def test_table_has_a_line_for_each_row() -> None:
     lines = latency("--models", "ocr").splitlines()
     assert [line for line in lines if line.startswith("| ocr | ")] == lines[-2:]
