@@ -23,7 +23,7 @@ BASE_BYTES = 150_000_000
 START_S = 120.0
 STOP_S = 120.0
 
-pytestmark = [pytest.mark.image, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.image, pytest.mark.timeout(3600)]
 
 
 def answers(*command: str) -> bool:
