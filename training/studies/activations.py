@@ -21,9 +21,9 @@ from training.studies.report import Options, Table, mean_sd, save, show_interval
 NAMES = [*ACTIVATIONS, "glu"]
 CLAIMED = ("swish", "damped", "gelu")  # smooth, and not flat about 0
 RATES = (1e-3, 4e-3)
-MLP, OCR = Recipe(epochs=4, batch=128, rate=0.0), Recipe(epochs=6, batch=64, rate=0.0)
+MLP, OCR = Recipe(epochs=4, batch=64, rate=0.0), Recipe(epochs=6, batch=32, rate=0.0)
 FLAT = 0.05  # a unit is saturated where its slope is less
-DEPTH, WIDTH, CHARACTERS = 6, 64, 60
+DEPTH, WIDTH, DIGITS, CHARACTERS = 6, 64, 2000, 40  # digits learnt from, characters told apart
 PROBE = 256  # pictures that slopes and gradients are measured on
 
 
@@ -155,11 +155,10 @@ def run(options: Options) -> Table:
     """The study's command."""
     quick = options.quick
     chars = "ABDEHM" if quick else "".join(CONFUSABLE)[:CHARACTERS]
-    counts = (192, 64, 64) if quick else (1500, 600, 1500)
+    counts = (192, 64, 64) if quick else (800, 400, 1000)
     tasks: dict[str, tuple[Data, Callable[[str, bool], nn.Module], Recipe]] = {}
     digits = read_digits(options.digits)
-    if quick:
-        digits = Data(digits.train.take(np.arange(128)), digits.validation, digits.test)
+    digits = Data(digits.train.take(np.arange(128 if quick else DIGITS)), digits.validation, digits.test)
     pixels = digits.train.images[0].size
     tasks["MLP"] = (digits, partial(make_mlp, pixels=pixels, classes=10), MLP)
     crops = render_characters(chars, counts, 32, level=0.5)

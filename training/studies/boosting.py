@@ -1,16 +1,21 @@
 """Boosting read as a network: AdaBoost against its bound, and the network of its vote trained further."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from training.studies.adaboost import Floats, StumpNet, Vote, as_network, boost
-from training.studies.images import Data, Part, read_digits, render_characters
+from training.studies.images import Data, Labels, Part, read_digits, render_characters
 from training.studies.report import Options, Table, mean_sd, save, show_interval, subplots
+
+Bools: TypeAlias = npt.NDArray[np.bool_]
 
 ROUNDS, SIZES = (10, 100), (100, 1000)  # stumps; pictures to learn from
 STEPS, CHECKED = 150, 10
@@ -82,7 +87,11 @@ def make_tasks(options: Options) -> dict[str, tuple[Halves, Halves, Halves]]:
     }
 
 
-def _ask(data: Data, chosen, positive) -> tuple[Halves, Halves, Halves]:  # type: ignore[no-untyped-def]
+def _ask(
+    data: Data, chosen: Callable[[Part], Bools], positive: Callable[[Labels], Bools]
+) -> tuple[Halves, Halves, Halves]:
+    """chosen: pictures that the question is asked of. positive: labels whose answer is +1."""
+
     def halves(part: Part) -> Halves:
         kept = chosen(part)
         images = part.images[kept].astype(np.float64) / 255

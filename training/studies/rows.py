@@ -16,7 +16,7 @@ from training.ocr_sets import degrade, ink_noise
 
 BATCH = 64
 LENGTH = 20  # characters of a row
-ROWS = 12  # of a page at most, all of one document
+ROWS = 6  # of a page at most, all of one document
 SHARED = 13  # characters that a page must not have in common with a text that was trained on
 
 
