@@ -21,9 +21,9 @@ from training.studies.report import Options, Table, mean_sd, save, show_interval
 NAMES = [*ACTIVATIONS, "glu"]
 CLAIMED = ("swish", "damped", "gelu")  # smooth, and not flat about 0
 RATES = (1e-3, 4e-3)
-MLP, OCR = Recipe(epochs=4, batch=64, rate=0.0), Recipe(epochs=6, batch=32, rate=0.0)
+MLP, OCR = Recipe(epochs=4, batch=64, rate=0.0), Recipe(epochs=5, batch=32, rate=0.0)
 FLAT = 0.05  # a unit is saturated where its slope is less
-DEPTH, WIDTH, DIGITS, CHARACTERS = 6, 64, 2000, 40  # digits learnt from, characters told apart
+DEPTH, WIDTH, DIGITS, CHARACTERS = 6, 64, 1500, 30  # digits learnt from, characters told apart
 PROBE = 256  # pictures that slopes and gradients are measured on
 
 
@@ -155,7 +155,7 @@ def run(options: Options) -> Table:
     """The study's command."""
     quick = options.quick
     chars = "ABDEHM" if quick else "".join(CONFUSABLE)[:CHARACTERS]
-    counts = (192, 64, 64) if quick else (800, 400, 1000)
+    counts = (192, 64, 64) if quick else (600, 300, 1000)
     tasks: dict[str, tuple[Data, Callable[[str, bool], nn.Module], Recipe]] = {}
     digits = read_digits(options.digits)
     digits = Data(digits.train.take(np.arange(128 if quick else DIGITS)), digits.validation, digits.test)

@@ -104,7 +104,7 @@ def explore(kind: str, part: Part, seed: int, effort: Effort) -> Landscape:
             p.data.sub_(RATE * g)
     return Landscape(
         lines,
-        abs(top_curvature(*begin(), effort.rounds)),
+        top_curvature(*begin(), effort.rounds),
         look_along(*begin(), FINE.tolist()).longest,
         largest_stable_rate(begin, effort.descent, COARSE.tolist()),
     )

@@ -59,7 +59,10 @@ def look_along(loss: Loss, parameters: Sequence[Tensor], rates: Sequence[float])
 
 
 def top_curvature(loss: Loss, parameters: Sequence[Tensor], rounds: int = 30) -> float:
-    """The Hessian's largest eigenvalue by absolute value, by power iteration."""
+    """The absolute value of the Hessian's largest eigenvalue by it, by power iteration: ‖H·v‖ of the last v.
+
+    Not vᵀ·H·v, which comes near 0 where λ and −λ are both large.
+    """
     generator = torch.Generator().manual_seed(0)
     vector = [torch.randn(p.shape, generator=generator, dtype=p.dtype) for p in parameters]
     gradients = torch.autograd.grad(loss(), parameters, create_graph=True)
@@ -70,7 +73,7 @@ def top_curvature(loss: Loss, parameters: Sequence[Tensor], rounds: int = 30) ->
         along = sum((g * v).sum() for g, v in zip(gradients, vector, strict=True))
         assert isinstance(along, Tensor)
         product = torch.autograd.grad(along, parameters, retain_graph=True)
-        value = sum(float((v * p).sum()) for v, p in zip(vector, product, strict=True))
+        value = math.sqrt(sum(float((p**2).sum()) for p in product))
         vector = [p.detach() for p in product]
     return value
 

@@ -80,7 +80,9 @@ def test_the_bound_holds_wherever_it_was_looked() -> None:
 def test_the_top_curvature_of_a_quadratic() -> None:
     assert top_curvature(*bowl()) == pytest.approx(3.0, rel=1e-6)
     downward = torch.tensor([0.5, 1.0, -4.0], dtype=torch.float64)
-    assert top_curvature(*bowl(curvatures=downward)) == pytest.approx(-4.0, rel=1e-6)
+    assert top_curvature(*bowl(curvatures=downward)) == pytest.approx(4.0, rel=1e-6)
+    saddle = torch.tensor([3.0, -3.0, 3.0], dtype=torch.float64)
+    assert top_curvature(*bowl(curvatures=saddle), rounds=1) == pytest.approx(3.0, rel=1e-6)
 
 
 def test_a_quadratic_descends_up_to_two_by_l() -> None:
