@@ -34,6 +34,7 @@ SETTINGS = (
     Setting("wide ResNet", ("shift", "cutout"), 2),
     Setting("wide ResNet", ("shift", "flip"), 2),
 )
+FULL_TOO = Setting("wide ResNet", ("shift", "flip", "cutout"), 4)  # where flips fit, and there is time
 SMALL = (2500, 800, 2000)  # pictures learnt from, validated, tested
 CHANGES: Mapping[str, Change] = {"flip": flip, "shift": shift, "cutout": cutout}
 NETS: Mapping[str, Mapping[str, Callable[[], nn.Module]]] = {
@@ -65,7 +66,8 @@ def run(options: Options) -> Table:
         data = Data(*(part.take(np.arange(min(n, len(part)))) for part, n in zip(parts, most, strict=True)))
     device = str(pick_device("auto" if full else "cpu"))
     fitted: list[list[Fitted]] = []
-    for setting in SETTINGS:
+    settings = settings_of(options)
+    for setting in settings:
         recipe = replace(RECIPES[options.size][setting.net], change=compose(setting.changes), device=device)
         if options.quick:
             recipe = replace(recipe, epochs=1)
@@ -74,6 +76,11 @@ def run(options: Options) -> Table:
     scores = [[share_right(one.net, data.test) for one in of] for of in fitted]
     draw(options, fitted, scores)
     return tabulate(options, data, fitted, scores)
+
+
+def settings_of(options: Options) -> tuple[Setting, ...]:
+    """The rows."""
+    return (*SETTINGS, FULL_TOO) if options.size == "full" else SETTINGS
 
 
 def compose(names: Sequence[str]) -> Change | None:
@@ -92,14 +99,14 @@ def tabulate(
 ) -> Table:
     """A row a setting."""
     rows = []
-    for setting, of, own in zip(SETTINGS, fitted, scores, strict=True):
+    for setting, of, own in zip(settings_of(options), fitted, scores, strict=True):
         size = sum(p.numel() for p in of[0].net.parameters())
         cells = [setting.net, f"{size:,}", " + ".join(setting.changes) or "none"]
         cells += [mean_sd([one.best for one in of]), mean_sd(own)]
         if setting.against is None:
             cells.append("")
         else:
-            base = SETTINGS[setting.against]
+            base = settings_of(options)[setting.against]
             gained = [a - b for a, b in zip(own, scores[setting.against], strict=True)]
             added = next(name for name in setting.changes if name not in base.changes)
             cells.append(f"{added}: {show_interval(gained)}")
@@ -120,7 +127,7 @@ def draw(options: Options, fitted: Sequence[Sequence[Fitted]], scores: Sequence[
     """Validation errors as training goes, and each seed's test errors."""
     figure, axes = subplots(1, 2, (12, 4.8))
     curves, points = axes[0]
-    labels = [f"{setting.net}\n{' + '.join(setting.changes) or 'unchanged'}" for setting in SETTINGS]
+    labels = [f"{setting.net}\n{' + '.join(setting.changes) or 'unchanged'}" for setting in settings_of(options)]
     for number, (label, of, own) in enumerate(zip(labels, fitted, scores, strict=True)):
         errors = 100 - 100 * np.mean([one.scores for one in of], axis=0)
         curves.plot(range(1, len(errors) + 1), errors, marker=".", label=label.replace("\n", ", "), color=f"C{number}")

@@ -71,9 +71,11 @@ def test_the_full_networks_are_those_that_are_named() -> None:
 
 
 def test_each_row_differs_from_its_base_in_one_change() -> None:
-    for setting in SETTINGS:
+    settings = fashion_mnist.settings_of(Options(size="full"))
+    assert settings[:-1] == SETTINGS == fashion_mnist.settings_of(Options())
+    for setting in settings:
         if setting.against is not None:
-            base = SETTINGS[setting.against]
+            base = settings[setting.against]
             assert base.net == setting.net
             assert len(set(setting.changes) ^ set(base.changes)) == 1
 
@@ -96,5 +98,5 @@ def test_the_study_runs(options: Options, tmp_path: Path, monkeypatch: pytest.Mo
     assert list(sums) == list(FASHION)
     monkeypatch.setattr(fashion_mnist, "FASHION", sums)
     monkeypatch.setattr(fashion_mnist, "NETS", {"full": NETS["small"]})
-    monkeypatch.setattr(fashion_mnist, "SETTINGS", SETTINGS[2:3])
+    monkeypatch.setattr(fashion_mnist, "settings_of", lambda _: SETTINGS[2:3])
     assert fashion_mnist.run(full).notes[0].startswith("Fashion-MNIST: 60 pictures learnt from, 10 validated, 40")
