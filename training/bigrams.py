@@ -29,7 +29,7 @@ TEXT, CACHE = Path("data/text"), Path(".cache/cloze")
 SHIFT = 21  # bits of a character's code
 MILLIONS = 10.0  # what all pairs weigh together
 # Chosen on rows of held-out documents, by the study ocr-language-model.
-LEAST, MU, WEIGHT = 0.5, 1000.0, 1.0
+LEAST, MU, WEIGHT = 1.0, 1000.0, 1.0
 RESERVED = ("<pad>", "<unk>")
 
 

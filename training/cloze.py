@@ -29,6 +29,7 @@ from training.nets.cloze_seed import ClozeSeedNet
 SIZES = {"N": 4096, "T": 1 << 16, "Q": 4096, "K": 1 << 16}
 LIMITS = {"max_characters": 20000, "max_blanks": 64, "max_candidates": 1000, "max_top_k": 50}
 HELD_OUT = 20  # one document in so many
+CALIBRATION = 4  # times as many questions fit the temperature as validate a step
 
 
 class ClozeTask:
@@ -84,31 +85,35 @@ class ClozeTask:
 
     def validate(self, net: nn.Module) -> dict[str, float]:
         """Accuracy and loss on one-blank questions from held-out documents."""
-        logits, answers = self._answer_validation(net)
+        logits, answers = self._answer(net, self._held_out_questions())
         correct = (logits.argmax(-1) == answers).float().mean()
         return {"held_out_accuracy": correct.item(), "held_out_loss": F.cross_entropy(logits, answers).item()}
 
-    def _answer_validation(self, net: nn.Module) -> tuple[Tensor, Tensor]:
-        """Logits (questions, most candidates) and answers (questions,) of the validation set."""
+    def _held_out_questions(self) -> list[tuple[ClozeInput, int]]:
         if not self._validation:
             self._validation = make_validation(self.held_out, self.lexicon, self.config.validation_questions)
+        return self._validation
+
+    def _answer(self, net: nn.Module, questions: Sequence[tuple[ClozeInput, int]]) -> tuple[Tensor, Tensor]:
+        """Logits (questions, most candidates) and answers (questions,)."""
         device = next(net.parameters()).device
-        width = max(len(one.candidate_words) for one, _ in self._validation)
+        width = max(len(one.candidate_words) for one, _ in questions)
         rows = []
-        for start in range(0, len(self._validation), 32):
-            feeds = collate([one for one, _ in self._validation[start : start + 32]])
+        for start in range(0, len(questions), 32):
+            feeds = collate([one for one, _ in questions[start : start + 32]])
             logits = net(**{name: torch.from_numpy(array).to(device) for name, array in feeds.items()})[:, 0].cpu()
             rows.append(F.pad(logits, (0, width - logits.shape[1]), value=-1e9))
-        return torch.cat(rows), torch.tensor([answer for _, answer in self._validation])
+        return torch.cat(rows), torch.tensor([answer for _, answer in questions])
 
     def graph(self, net: nn.Module) -> tuple[Graph, dict[str, Any]]:
         """The network with softmax, its temperature fitted on the held-out documents."""
+        many = make_validation(self.held_out, self.lexicon, CALIBRATION * self.config.validation_questions)
         with torch.inference_mode():
-            temperature = fit_temperature(*self._answer_validation(net))
+            temperature = fit_temperature(*self._answer(net, many))
         # Of the first example every axis that changes must be longer than one.
         several = replace(self.config, batch_size=3, max_blanks=3, move_query=0.0)
         drawn = ClozeBatches(self.sources, self.lexicon, several)
-        alone = collate([self._validation[0][0]])
+        alone = collate([many[0][0]])
         batches = [drawn[0], {name: torch.from_numpy(array) for name, array in alone.items()}, drawn[1]]
         sizes = {name: torch.export.Dim(name, min=1, max=limit) for name, limit in SIZES.items()}
         return Graph(
