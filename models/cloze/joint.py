@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from models.cloze.text import ClozeInput
 
-ROUNDS = 4
+ROUNDS = 2
 """How often a document is read at most: in each round the surest of its open blanks are filled."""
 
 Probs: TypeAlias = npt.NDArray[np.float32]

@@ -203,8 +203,8 @@ class FillResponse(_message.Message):
     """Version of the model that answered."""
     @_builtins.property
     def blanks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Blank]:
-        """In reading order, the query's blanks after the document's. They are filled surest first: a blank's candidates are
-        chosen with the surer blanks' best answers in their places.
+        """In reading order, the query's blanks after the document's. The surer half is filled first: the other blanks'
+        candidates are chosen with those answers in their places.
         """
 
     @_builtins.property
