@@ -149,5 +149,5 @@ def test_mistakes_in_a_configuration_are_named(tmp_path: Path) -> None:
         ClozeTask(world_config(tmp_path, sources={"nowhere": 1.0}))
     with pytest.raises(ConfigError, match=r"questions: no \.doc_query file in"):
         ClozeTask(world_config(tmp_path, questions=(str(tmp_path),)))
-    with pytest.raises(ConfigError, match="net: 'other', must be cloze or cloze-seed"):
+    with pytest.raises(ConfigError, match="net: 'other', must be cloze, cloze-aoa or cloze-seed"):
         ClozeTask(world_config(tmp_path, net="other")).build_net()
