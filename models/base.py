@@ -1,7 +1,8 @@
 """Model: the triple preprocess → run → postprocess that the service batches in its middle."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from models.bundle import Bundle
@@ -73,5 +74,12 @@ class Model(ABC, Generic[Request, Item, Output, Answer]):
 
     def answer(self, request: Request) -> Answer:
         """The whole way for one request, as golden replay, evaluation and scripts take it."""
-        item = self.preprocess(request)
-        return self.postprocess(item, self.run([item])[0])
+        return next(self.answer_all([request]))
+
+    def answer_all(self, requests: Iterable[Request], batch: int = 1) -> Iterator[Answer]:
+        """The same for many, `batch` of them a run, in order."""
+        source = iter(requests)
+        while part := list(islice(source, batch)):
+            items = [self.preprocess(request) for request in part]
+            for item, output in zip(items, self.run(items), strict=True):
+                yield self.postprocess(item, output)

@@ -39,7 +39,7 @@ class ClozeTask:
         self.config = config
         folder, cache = Path(config.text_folder), Path(config.cache_folder)
         shares, first = dict(config.sources), dict(config.first_sources or config.sources)
-        texts = {name: read_text(_find(folder, name), cache) for name in shares | first}
+        texts = {name: read_text(find_text(folder, name), cache) for name in shares | first}
         blanks = {}
         for name in config.questions:
             texts[name], blanks[name] = read_questions(Path(name))
@@ -191,7 +191,8 @@ def build_net(config: ClozeConfig, num_words: int, num_chars: int) -> nn.Module:
     raise ConfigError(f"net: {config.net!r}, must be cloze, cloze-aoa or cloze-seed")
 
 
-def _find(folder: Path, name: str) -> Path:
+def find_text(folder: Path, name: str) -> Path:
+    """The file of a source. Raises: ConfigError: there is none."""
     for suffix in (".txt", ".txt.xz"):
         if (path := folder / (name + suffix)).exists():
             return path

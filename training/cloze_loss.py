@@ -27,27 +27,28 @@ def word_loss(net: ClozeNet, batch: dict[str, Tensor], lm_weight: float) -> tupl
     answers = batch["answers"]
     left, right = net.read(inputs["words"], inputs["chars"])
     logits = net.score(left, right, **inputs)
-    each = F.cross_entropy(logits.flatten(0, 1), answers.flatten(), ignore_index=-1, reduction="none")
-    weight = worth(inputs["match"], answers).flatten()
-    pointing = (each * weight).sum() / weight.sum()
+    pointing, accuracy = _pointing(logits, inputs["match"], answers)
     queries = net.queries(left, right, batch["lm_places"])
     groups = queries.unflatten(0, (len(batch["lm_words"]), -1)).flatten(1, 2)
     fits = net.word_scores(groups, net.reader(batch["lm_words"], batch["lm_chars"]))
     fits = fits.masked_fill((batch["lm_words"] == PAD).unsqueeze(1), -1e9)
     guessing = F.cross_entropy(fits.flatten(0, 1), batch["lm_targets"].flatten())
-    correct = (logits.argmax(-1) == answers)[answers >= 0].float().mean()
-    stats = {"pointing": pointing.item(), "lm": guessing.item(), "accuracy": correct.item()}
+    stats = {"pointing": pointing.item(), "lm": guessing.item(), "accuracy": accuracy}
     return pointing + lm_weight * guessing, stats
 
 
 def answer_loss(net: ClozeAoaNet, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
     """Choosing the answer among the document's words."""
-    answers = batch["answers"]
-    logits = net(**{name: batch[name] for name in AXES})
+    loss, accuracy = _pointing(net(**{name: batch[name] for name in AXES}), batch["match"], batch["answers"])
+    return loss, {"accuracy": accuracy}
+
+
+def _pointing(logits: Tensor, match: Tensor, answers: Tensor) -> tuple[Tensor, float]:
+    """Cross entropy of the questions, each by its worth, and the share of them that are right."""
     each = F.cross_entropy(logits.flatten(0, 1), answers.flatten(), ignore_index=-1, reduction="none")
-    weight = worth(batch["match"], answers).flatten()
+    weight = worth(match, answers).flatten()
     correct = (logits.argmax(-1) == answers)[answers >= 0].float().mean()
-    return (each * weight).sum() / weight.sum(), {"accuracy": correct.item()}
+    return (each * weight).sum() / weight.sum(), correct.item()
 
 
 def worth(match: Tensor, answers: Tensor) -> Tensor:

@@ -109,13 +109,11 @@ class Maker:
 def _figures(model: ClozeModel, questions: Iterator[Made], calibrated: bool = False) -> dict[str, Any]:
     made = list(questions)
     pairs, whole = [], 0
-    for start in track(range(0, len(made), BATCH), "questions", disable=not sys.stderr.isatty()):
-        part = made[start : start + BATCH]
-        items = [model.preprocess(one.request) for one in part]
-        for one, item, output in zip(part, items, model.run(items), strict=True):
-            marks = _marked(model.postprocess(item, output), one.truth)
-            pairs += marks
-            whole += all(right for _, right in marks)
+    answers = model.answer_all((one.request for one in made), BATCH)
+    for one, answer in zip(track(made, "questions", disable=not sys.stderr.isatty()), answers, strict=True):
+        marks = _marked(answer, one.truth)
+        pairs += marks
+        whole += all(right for _, right in marks)
     figures = accuracy(sum(right for _, right in pairs), len(pairs))
     if calibrated:
         figures["calibration_error"] = calibration_error(pairs)

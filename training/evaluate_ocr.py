@@ -58,11 +58,7 @@ def held_out_sets(per_font: int) -> dict[str, EvalSet]:
 
 def answer_all(model: Model[Any, Any, Any, Any], pictures: Sequence[GrayArray], batch: int = 64) -> list[OcrAnswer]:
     """Each picture's answer, in order."""
-    answers: list[OcrAnswer] = []
-    for start in range(0, len(pictures), batch):
-        items = [model.preprocess(OcrRequest(picture)) for picture in pictures[start : start + batch]]
-        answers += [model.postprocess(i, o) for i, o in zip(items, model.run(items), strict=True)]
-    return answers
+    return list(model.answer_all(map(OcrRequest, pictures), batch))
 
 
 def confidence(answer: OcrAnswer) -> float:

@@ -93,11 +93,7 @@ class ClozeNet(nn.Module):
         """States after each word from the left, and from the right: two of (N, T, hidden), 0 on padding."""
         embedded = self.dropout(self.reader(words, chars))
         present = words != PAD
-        back = reversal(present)
-        left, _ = self.left(embedded)
-        right, _ = self.right(gather_rows(embedded, back))
-        mask = present.unsqueeze(-1).to(left.dtype)
-        return left * mask, gather_rows(right, back) * mask
+        return read_both_ways(self.left, self.right, embedded, present)
 
     def queries(self, left: Tensor, right: Tensor, places: Tensor) -> Tensor:
         """What stands around places (N, Q), as vectors (N, Q, 2·hidden)."""
@@ -172,6 +168,37 @@ def reversal(present: Tensor) -> Tensor:
     steps = torch.arange(present.shape[1], device=present.device).unsqueeze(0)
     lengths = present.sum(1, keepdim=True)
     return torch.where(present, lengths - 1 - steps, steps)
+
+
+def read_both_ways(left: nn.Module, right: nn.Module, embedded: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
+    """States of two recurrent layers over rows (N, T, D) that end in padding, the second read from the right.
+
+    left, right: as nn.GRU, rows first. Two of (N, T, hidden), 0 on padding.
+    """
+    back = reversal(present)
+    forwards, _ = left(embedded)
+    backwards, _ = right(gather_rows(embedded, back))
+    mask = present.unsqueeze(-1).to(forwards.dtype)
+    return forwards * mask, gather_rows(backwards, back) * mask
+
+
+class BothWays(nn.Module):
+    """Two recurrent layers side by side: (N, T, D) → (N, T, 2·hidden), 0 on padding."""
+
+    def __init__(self, left: nn.Module, right: nn.Module) -> None:
+        super().__init__()
+        self.left, self.right = left, right
+
+    def forward(self, embedded: Tensor, present: Tensor) -> Tensor:
+        return torch.cat(read_both_ways(self.left, self.right, embedded, present), -1)
+
+
+def sum_equal_words(probs: Tensor, match: Tensor, candidate_words: Tensor) -> Tensor:
+    """P(position) (N, Q, T) → logits of the candidates (N, Q, K), -1e9 on padding."""
+    index = match.unsqueeze(1).expand_as(probs)
+    shape = (probs.shape[0], probs.shape[1], candidate_words.shape[1] + 1)
+    summed = torch.zeros(shape, dtype=probs.dtype, device=probs.device).scatter_add(-1, index, probs)[..., 1:]
+    return summed.clamp_min(1e-12).log().masked_fill((candidate_words == PAD).unsqueeze(1), -1e9)
 
 
 def gather_rows(values: Tensor, rows: Tensor) -> Tensor:

@@ -4,25 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from models.vocab import PAD
-from training.nets.cloze import WordReader, gather_rows, reversal
+from training.nets.cloze import BothWays, WordReader, gather_rows, sum_equal_words
 from training.nets.gru import Gru
 
 AROUND = 20  # words on either side of a blank that are its query
-
-
-class BiGru(nn.Module):
-    """One GRU layer in both directions over rows that end in padding: (N, T, D) → (N, T, 2·hidden), 0 on padding."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.left = Gru(width, hidden)
-        self.right = Gru(width, hidden)
-
-    def forward(self, embedded: Tensor, present: Tensor) -> Tensor:
-        back = reversal(present)
-        left, _ = self.left(embedded)
-        right, _ = self.right(gather_rows(embedded, back))
-        return torch.cat([left, gather_rows(right, back)], -1) * present.unsqueeze(-1).to(left.dtype)
 
 
 class ClozeAoaNet(nn.Module):
@@ -33,8 +18,7 @@ class ClozeAoaNet(nn.Module):
     def __init__(self, num_words: int, num_chars: int, width: int, char_width: int, hidden: int, dropout: float):
         super().__init__()
         self.reader = WordReader(num_words, num_chars, width, char_width)
-        self.document = BiGru(width, hidden)
-        self.query = BiGru(width, hidden)
+        self.document, self.query = (BothWays(Gru(width, hidden), Gru(width, hidden)) for _ in range(2))
         self.dropout = nn.Dropout(dropout)
 
     def forward(
@@ -69,8 +53,4 @@ class ClozeAoaNet(nn.Module):
         importance = scores.masked_fill(~seen, -1e9).softmax(3).mul(present.view(n, 1, -1, 1)).sum(2, keepdim=True)
         importance = importance / present.sum(1).view(n, 1, 1, 1).clamp_min(1)
         probs = (attention * importance).sum(3)  # (N, Q, T)
-        index = match.unsqueeze(1).expand_as(probs)
-        shape = (n, q, candidate_words.shape[1] + 1)
-        summed = torch.zeros(shape, dtype=probs.dtype, device=probs.device).scatter_add(-1, index, probs)[..., 1:]
-        logits = summed.clamp_min(1e-12).log()
-        return logits.masked_fill((candidate_words == PAD).unsqueeze(1), -1e9)
+        return sum_equal_words(probs, match, candidate_words)

@@ -4,22 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from models.vocab import PAD
-from training.nets.cloze import gather_rows, reversal
-
-
-class BiLstm(nn.Module):
-    """One LSTM layer in both directions over rows that end in padding: (N, T, D) → (N, T, 2·hidden), 0 on padding."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.left = nn.LSTM(width, hidden, batch_first=True)
-        self.right = nn.LSTM(width, hidden, batch_first=True)
-
-    def forward(self, embedded: Tensor, present: Tensor) -> Tensor:
-        back = reversal(present)
-        left, _ = self.left(embedded)
-        right, _ = self.right(gather_rows(embedded, back))
-        return torch.cat([left, gather_rows(right, back)], -1) * present.unsqueeze(-1).to(left.dtype)
+from training.nets.cloze import BothWays, gather_rows, sum_equal_words
 
 
 class ClozeSeedNet(nn.Module):
@@ -31,7 +16,9 @@ class ClozeSeedNet(nn.Module):
         super().__init__()
         self.words = nn.Embedding(num_words, width, padding_idx=PAD)
         self.words.weight.requires_grad_(False)
-        self.layers = nn.ModuleList([BiLstm(width, hidden), BiLstm(2 * hidden, hidden)])
+        self.layers = nn.ModuleList(
+            BothWays(*(nn.LSTM(size, hidden, batch_first=True) for _ in range(2))) for size in (width, 2 * hidden)
+        )
 
     def forward(
         self,
@@ -44,11 +31,7 @@ class ClozeSeedNet(nn.Module):
     ) -> Tensor:
         """models.cloze.text.ClozeInput in batches → logits (N, Q, K), -1e9 on padding."""
         probs = self.positions(words, blanks, match).exp()
-        index = match.unsqueeze(1).expand_as(probs)
-        shape = (probs.shape[0], probs.shape[1], candidate_words.shape[1] + 1)
-        summed = torch.zeros(shape, dtype=probs.dtype, device=probs.device).scatter_add(-1, index, probs)[..., 1:]
-        logits = summed.clamp_min(1e-12).log()
-        return logits.masked_fill((candidate_words == PAD).unsqueeze(1), -1e9)
+        return sum_equal_words(probs, match, candidate_words)
 
     def positions(self, words: Tensor, blanks: Tensor, match: Tensor) -> Tensor:
         """Log-probabilities of the positions (N, Q, T); only candidates have any."""

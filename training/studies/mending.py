@@ -73,16 +73,13 @@ class Mender:
 
     def _ask(self, requests: Sequence[tuple[ClozeRequest, int]]) -> list[list[float]]:
         """Of each request the probability of its candidates, in their order."""
-        answers = []
-        for start in range(0, len(requests), BATCH):
-            part = requests[start : start + BATCH]
-            items = [self.model.preprocess(request) for request, _ in part]
-            for (request, token), item, output in zip(part, items, self.model.run(items), strict=True):
-                blanks = self.model.postprocess(item, output).blanks
-                blank = next(blank for blank in blanks if blank.position == (token, token + 1))
-                by_text = {candidate.text: candidate.confidence for candidate in blank.candidates}
-                answers.append([max(by_text.get(text, 0.0), 1e-9) for text in request.candidates])
-        return answers
+        found = []
+        answers = self.model.answer_all((request for request, _ in requests), BATCH)
+        for (request, token), answer in zip(requests, answers, strict=True):
+            blank = next(blank for blank in answer.blanks if blank.position == (token, token + 1))
+            by_text = {candidate.text: candidate.confidence for candidate in blank.candidates}
+            found.append([max(by_text.get(text, 0.0), 1e-9) for text in request.candidates])
+        return found
 
 
 def choose(

@@ -94,11 +94,8 @@ def read_page(model: Model[Any, Any, Any, Any], printer: Printer, page: Page, le
     """Prints a page at a level and has it recognised, CANDIDATES a place."""
     rng = np.random.default_rng(seed)
     rows = [printer.pictures(row, font, level, rng) for row, font in zip(page.rows, page.fonts, strict=True)]
-    items = [model.preprocess(OcrRequest(picture, top_k=CANDIDATES)) for row in rows for picture in row]
-    answers = []
-    for start in range(0, len(items), BATCH):
-        part = items[start : start + BATCH]
-        answers += [model.postprocess(item, output) for item, output in zip(part, model.run(part), strict=True)]
-    found = iter({c.text: c.confidence for c in answer.candidates} for answer in answers)
+    requests = (OcrRequest(picture, top_k=CANDIDATES) for row in rows for picture in row)
+    answers = model.answer_all(requests, BATCH)
+    found = ({c.text: c.confidence for c in answer.candidates} for answer in answers)
     truth = [[printer.charset[printer.number[char]] for char in row] for row in page.rows]
     return Reading([[next(found) for _ in row] for row in rows], truth)
