@@ -19,11 +19,9 @@ INFER = "/inference.GRPCInferenceService/ModelInfer"
 APART = [("grpc.use_local_subchannel_pool", 1)]
 
 
-def channels(addresses: Sequence[str], count: int) -> list[grpc.aio.Channel]:
-    """Connections to a server's processes in turn, one to each at least."""
-    return [
-        grpc.aio.insecure_channel(address, APART) for address in islice(cycle(addresses), max(count, len(addresses)))
-    ]
+def channels(address: str, count: int) -> list[grpc.aio.Channel]:
+    """So many connections to a server."""
+    return [grpc.aio.insecure_channel(address, APART) for _ in range(count)]
 
 
 def unary(channel: grpc.aio.Channel, images: Sequence[bytes]) -> Send:

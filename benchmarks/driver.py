@@ -12,8 +12,8 @@ WINDOW = 32
 """Messages of one stream under way."""
 RETRY_S = 0.1
 """A refused caller waits as long as our server asks it to."""
-CONNECTIONS = 4
-"""Callers share so many connections, as a pool of clients would."""
+CONNECTIONS = 16
+"""Callers share so many connections, as a pool of clients would: enough that each of two servers gets some."""
 
 Send = Callable[[int], Awaitable[int]]
 """Makes the nth call; returns how many items were answered well."""

@@ -60,7 +60,7 @@ class Load:
     async def open_inference(self, server: Server) -> None:
         """The Open Inference Protocol in a closed loop: what MLServer and our server both speak."""
         async with asyncio.timeout(calls.READY_S):
-            await calls.wait_ready(server.addresses[0])
+            await calls.wait_ready(server.address)
         async with _connected(server) as channels:
             shapes = {"OIP unary": calls.infer(1), "OIP batch": calls.infer(calls.BATCH)}
             sends = {shape: [make(channel, self._images) for channel in channels] for shape, make in shapes.items()}
@@ -97,7 +97,7 @@ class Load:
 
 @asynccontextmanager
 async def _connected(server: Server) -> AsyncIterator[list[grpc.aio.Channel]]:
-    channels = calls.channels(server.addresses, CONNECTIONS)
+    channels = calls.channels(server.address, CONNECTIONS)
     try:
         yield channels
     finally:
@@ -121,8 +121,8 @@ def measure(args: argparse.Namespace) -> Results:
         start_s = server.start_s
         run(load.tianzi(server))
         run(load.open_inference(server))
-    if args.processes > 1:
-        with targets.tianzi_fleet(args.processes) as server:
+    if args.workers > 1:
+        with targets.tianzi_server(workers=args.workers) as server:
             run(load.tianzi(server))
     with targets.null_server() as server:
         overhead_us = run(load.overhead_us(server))
@@ -147,7 +147,7 @@ def main() -> None:
     parser.add_argument("--callers", nargs="+", type=int, default=[1, 8, 64, 256], metavar="N")
     parser.add_argument("--batches", nargs="+", type=int, default=[1, 8, 16, 32, 64], metavar="N", help="of bare runs")
     parser.add_argument("--seconds", type=float, default=4.0, help="for each line of the table")
-    parser.add_argument("--processes", type=int, default=2, metavar="N", help="of ours, to compare with one; 1: not")
+    parser.add_argument("--workers", type=int, default=2, metavar="N", help="of ours, to compare with one; 1: not")
     parser.add_argument("--no-mlserver", dest="mlserver", action="store_false", help="leave MLServer out")
     parser.add_argument("--write", action="store_true", help="write benchmarks/load.png and the part of results.md")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")

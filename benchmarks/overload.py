@@ -66,7 +66,7 @@ class Caller:
 async def measure(address: str, callers: int, seconds: float, factor: float, timeout_s: float) -> dict[str, float]:
     """Peak goodput of some callers, then goodput and refusals at `factor` times that rate."""
     refusals = Refusals()
-    channels = calls.channels([address], 8)
+    channels = calls.channels(address, 16)
     await calls.wait_ready(address)
     peak = await closed([Caller(channel, 60, Refusals()) for channel in channels], callers, seconds)
     over = await opened([Caller(channel, timeout_s, refusals) for channel in channels], factor * peak.rate, seconds)
@@ -95,10 +95,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="for the peak, and for the overload")
     parser.add_argument("--factor", type=float, default=10.0, help="of the peak are offered")
     parser.add_argument("--timeout", type=float, default=1.0, help="deadline of a call under overload, in seconds")
+    parser.add_argument("--workers", type=int, default=1, help="of the server")
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args()
-    with targets.tianzi_server() as server:
-        result = uvloop.run(measure(server.addresses[0], args.callers, args.seconds, args.factor, args.timeout))
+    with targets.tianzi_server(workers=args.workers) as server:
+        result = uvloop.run(measure(server.address, args.callers, args.seconds, args.factor, args.timeout))
     if args.json:
         print(json.dumps(result, indent=2))
         return

@@ -149,7 +149,7 @@ async def soak(server: Server, callers: int, seconds: float) -> tuple[list[Sampl
     began = time.perf_counter()
     every_s = min(5.0, seconds / BLOCKS / 5)
     outcomes: Counter[str] = Counter()
-    async with grpc.aio.insecure_channel(server.addresses[0]) as channel, asyncio.TaskGroup() as group:
+    async with grpc.aio.insecure_channel(server.address) as channel, asyncio.TaskGroup() as group:
         each = [Callers(channel, seed) for seed in range(callers)]
         for caller in each:
             group.create_task(caller.run(began + seconds))

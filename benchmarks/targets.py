@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -26,16 +26,17 @@ START_S = 60.0
 MLSERVER = ROOT / ".cache/mlserver"
 # Its own versions: 1.7.1 does not run with a newer uvloop.
 MLSERVER_PACKAGES = ("mlserver==1.7.1", "uvloop<0.22", "onnxruntime", "pillow")
+ONE = "tianzi, 1 worker"
 RETRY_FAST = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 50)]
 
 
 @dataclass
 class Server:
-    """A server under load, or several that share it. start_s: from a process's start until it listened."""
+    """A server under load. start_s: from its start until it, or each of its processes, listened."""
 
     name: str
-    addresses: Sequence[str]
-    processes: Sequence[psutil.Process]
+    address: str
+    process: psutil.Process
     start_s: float
 
     def cpu_s(self) -> float:
@@ -47,12 +48,21 @@ class Server:
         return sum(process.memory_info().rss for process in self._all())
 
     def _all(self) -> list[psutil.Process]:
-        return [one for process in self.processes for one in (process, *process.children(recursive=True))]
+        return [self.process, *self.process.children(recursive=True)]
+
+    def listening(self, port: int) -> int:
+        """How many of its processes listen on the port."""
+        return sum(
+            any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in process.net_connections("tcp"))
+            for process in self._all()
+        )
 
 
 @contextmanager
-def running(name: str, command: Sequence[str | Path], port: int) -> Iterator[Server]:
+def running(name: str, command: Sequence[str | Path], port: int, workers: int = 1) -> Iterator[Server]:
     """Starts a server on a port of the loopback address, waits until it listens, and ends it afterwards.
+
+    workers: how many of its processes are to listen.
 
     Raises:
         RuntimeError: it does not listen within START_S.
@@ -74,7 +84,11 @@ def running(name: str, command: Sequence[str | Path], port: int) -> Iterator[Ser
                 grpc.channel_ready_future(channel).result(START_S)
             except grpc.FutureTimeoutError:
                 raise RuntimeError(f"{name} does not listen on {address}") from None
-        yield Server(name, [address], [psutil.Process(process.pid)], time.perf_counter() - began)
+        server = Server(name, address, psutil.Process(process.pid), 0.0)
+        while workers > 1 and server.listening(port) < workers:
+            time.sleep(0.05)
+        server.start_s = time.perf_counter() - began
+        yield server
     finally:
         process.terminate()
         try:
@@ -84,22 +98,13 @@ def running(name: str, command: Sequence[str | Path], port: int) -> Iterator[Ser
             process.wait()
 
 
-def tianzi_server(*options: str) -> Any:
-    """Our server, as users start it."""
+def tianzi_server(*options: str, workers: int = 1) -> Any:
+    """Our server, as users start it; workers: processes that share its port."""
     port = free_port()
+    name = f"tianzi, {workers} workers" if workers > 1 else ONE
+    options = ("--workers", str(workers), *options)
     command = [sys.executable, "-m", "service", "serve", "--port", str(port), "--log-level", "warning", *options]
-    return running("tianzi", command, port)
-
-
-@contextmanager
-def tianzi_fleet(count: int) -> Iterator[Server]:
-    """Our server in several processes, each with its share of the cores: what more of them would gain."""
-    threads = str(max(1, len(os.sched_getaffinity(0)) // count))
-    with ExitStack() as started:
-        servers = [started.enter_context(tianzi_server("--threads", threads)) for _ in range(count)]
-        addresses = [address for server in servers for address in server.addresses]
-        processes = [process for server in servers for process in server.processes]
-        yield Server(f"tianzi in {count} processes", addresses, processes, max(server.start_s for server in servers))
+    return running(name, command, port, workers)
 
 
 def null_server() -> Any:

@@ -49,6 +49,9 @@ class Metrics(Observer):
         def gauge(name: str, help_text: str, *labels: str) -> Gauge:
             return Gauge(f"tianzi_{name}", help_text, labels, registry=registry, multiprocess_mode="livesum")
 
+        def fact(name: str, help_text: str, *labels: str) -> Gauge:
+            return Gauge(f"tianzi_{name}", help_text, labels, registry=registry, multiprocess_mode="livemax")
+
         self._requests = count("requests", "Calls that ended, by gRPC code.", "method", "code")
         self._request_seconds = seconds("request", "A call from its start to its end.", ["method"])
         self._requests_open = gauge("requests_in_flight", "Calls under way, streams among them.")
@@ -61,9 +64,9 @@ class Metrics(Observer):
         self._postprocess = seconds("postprocess", "Making answers of the run that a row was in.")
         self._run_rows = Histogram("tianzi_run_rows", "Rows of a run.", row, buckets=ROWS, registry=registry)
         self._run_seconds = seconds("run", "One run of the network, well or not.")
-        self._limit = gauge("run_rows_limit", "Rows that a run may have.")
-        self._model = gauge("model_info", "1 for each version that answers; 0 for one that did.", *row, "provider")
-        self._server = gauge("server_info", "1; the software's version.", "version")
+        self._limit = fact("run_rows_limit", "Rows that a run may have.")
+        self._model = fact("model_info", "1 for each version that answers; 0 for one that did.", *row, "provider")
+        self._server = fact("server_info", "1; the software's version.", "version")
         self._ready = gauge("ready", "Servers that answer calls: SERVING, and not draining.")
         for collector in (PROCESS_COLLECTOR, PLATFORM_COLLECTOR, GC_COLLECTOR):
             registry.register(collector)

@@ -5,7 +5,8 @@ import logging
 import socket
 import socketserver
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -14,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from service.observer import Observer
-from service.settings import address
+from service.settings import Settings, address
 
 logger = logging.getLogger(__name__)
 
@@ -25,66 +26,83 @@ SOCKET_S = 5.0
 TEXT = "text/plain; charset=utf-8"
 
 
-class Monitor(Observer):
+class Life(Observer):
+    """Whether this process's event loop turns, and whether calls are answered."""
+
+    def __init__(self) -> None:
+        """Belongs to the running event loop."""
+        self._serving = False
+        self._loop = asyncio.get_running_loop()
+
+    def serving(self, yes: bool) -> None:
+        self._serving = yes
+
+    def silent(self) -> str:
+        """What is wrong if the event loop does not turn, else empty. To be asked in another thread."""
+        turned = threading.Event()
+        try:
+            self._loop.call_soon_threadsafe(turned.set)
+        except RuntimeError:  # the loop is closed
+            return "the event loop has ended"
+        return "" if turned.wait(ALIVE_S) else f"the event loop has not turned for {ALIVE_S} s"
+
+    def unready(self) -> str:
+        """Why calls are not answered, else empty."""
+        return "" if self._serving else "loading, draining, or an engine is lost"
+
+
+class Monitor:
     """Answers GET /metrics, /healthz (the event loop turns) and /readyz (calls are answered)."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        """Belongs to the running event loop, whose life /healthz tells."""
-        self._ready = False
+    def __init__(self, registry: CollectorRegistry, silent: Callable[[], str], unready: Callable[[], str]) -> None:
+        """silent, unready: see Life; they are called in the pages' threads."""
         self._registry = registry
-        self._loop = asyncio.get_running_loop()
-        self._http: _Http | None = None
+        self._silent = silent
+        self._unready = unready
 
-    def start(self, host: str, port: int) -> int:
-        """Starts answering; returns the port.
+    @contextmanager
+    def listening(self, settings: Settings) -> Iterator[int]:
+        """Answers meanwhile, on the metrics port of the settings. Gives the port; waits for nobody at the end.
 
         Raises:
             OSError: the port cannot be listened on.
         """
+        host = settings.metrics_host
         kind = _Http6 if ":" in host else _Http
         pages = {"/metrics": self._metrics, "/healthz": self._health, "/readyz": self._readiness}
         try:
-            self._http = kind((host, port), _Handler, pages)
+            http = kind((host, settings.metrics_port or 0), _Handler, pages)
         except OSError as error:
-            raise OSError(f"metrics: cannot listen on {address(host, port)}: {error.strerror}") from None
-        threading.Thread(target=self._http.serve_forever, name="monitor", daemon=True).start()
-        return int(self._http.server_address[1])
-
-    def stop(self) -> None:
-        """Stops answering; waits for nobody."""
-        if self._http is not None:
-            self._http.shutdown()
-            self._http.server_close()
-
-    def serving(self, yes: bool) -> None:
-        self._ready = yes
+            where = address(host, settings.metrics_port or 0)
+            raise OSError(f"metrics: cannot listen on {where}: {error.strerror}") from None
+        threading.Thread(target=http.serve_forever, name="monitor", daemon=True).start()
+        port = int(http.server_address[1])
+        logger.info("metrics on http://%s/metrics", address(host, port))
+        try:
+            yield port
+        finally:
+            http.shutdown()
+            http.server_close()
 
     def _metrics(self, accept: str) -> "Page":
         encode, kind = choose_encoder(accept)
         return HTTPStatus.OK, kind, encode(self._registry)
 
     def _health(self, accept: str) -> "Page":
-        turned = threading.Event()
-        try:
-            self._loop.call_soon_threadsafe(turned.set)
-        except RuntimeError:  # the loop is closed
-            return _unavailable("the event loop has ended")
-        return _ok() if turned.wait(ALIVE_S) else _unavailable(f"the event loop has not turned for {ALIVE_S} s")
+        return _page(self._silent())
 
     def _readiness(self, accept: str) -> "Page":
-        return _ok() if self._ready else _unavailable("loading, draining, or an engine is lost")
+        return _page(self._unready())
 
 
 Page = tuple[HTTPStatus, str, bytes]
 """Status, content type, body."""
 
 
-def _ok() -> Page:
+def _page(problem: str) -> Page:
+    if problem:
+        return HTTPStatus.SERVICE_UNAVAILABLE, TEXT, f"{problem}\n".encode()
     return HTTPStatus.OK, TEXT, b"ok\n"
-
-
-def _unavailable(why: str) -> Page:
-    return HTTPStatus.SERVICE_UNAVAILABLE, TEXT, f"{why}\n".encode()
 
 
 class _Http(ThreadingHTTPServer):

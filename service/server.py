@@ -5,8 +5,7 @@ SERVING … SIGTERM or SIGINT → NOT_SERVING → drain_s → no new calls → g
 
 import asyncio
 import logging
-import signal
-import socket
+import sys
 import time
 from collections.abc import Callable, Mapping
 
@@ -26,10 +25,12 @@ from service.observer import NOBODY, Observer, Several
 from service.oip.servicer import InferenceServicer
 from service.oip.statistics import Statistics
 from service.pipeline import Pipeline
+from service.process import events_of_signals, require_port
 from service.reload import Reloader
 from service.served import AnyModel, AnyPipeline, Served
 from service.servicers import ClozeServicer, OcrServicer, ServerServicer
 from service.settings import Settings, address
+from service.spawned import Teller
 from service.threads import Threads
 from service.watch import WatchInterceptor, watching
 
@@ -47,14 +48,28 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 REFUSE_S = 0.2
 """How long calls are refused yet when none is under way any more. What comes in while gRPC stops ends as CANCELLED,
 which tells a caller that he has left himself, where UNAVAILABLE tells him to ask elsewhere."""
+SWITCH_S = 0.0005
 WHOLE = ""
 """The health protocol's name for the server as a whole."""
 
 
-async def serve(settings: Settings, on_ready: Callable[[int], None] | None = None) -> None:
+def run(settings: Settings, teller: Teller | None = None) -> None:
+    """Serves in this process; see serve."""
+    import uvloop
+
+    # The event loop gives the interpreter's lock away in every call and wants it back at once; by default a thread that
+    # segments a text keeps it for 5 ms each time, and under load calls are then not even refused in time.
+    sys.setswitchinterval(SWITCH_S)
+    # A single call costs a third less of the processor than in asyncio's own loop.
+    uvloop.run(serve(settings, teller=teller))
+
+
+async def serve(
+    settings: Settings, on_ready: Callable[[int], None] | None = None, teller: Teller | None = None
+) -> None:
     """Serves both models until SIGTERM or SIGINT, then drains. A second SIGINT does not wait.
 
-    on_ready: called with the port once calls are answered.
+    on_ready: called with the port once calls are answered. teller: of one of several servers, which share the port.
 
     Raises:
         BundleError, ModelNotFound: a bundle cannot be served.
@@ -62,9 +77,11 @@ async def serve(settings: Settings, on_ready: Callable[[int], None] | None = Non
     """
     logs.configure(settings.log_format, settings.log_level)
     began = time.monotonic()
-    stop, reload = _events_of_signals()
-    require_port(settings.host, settings.port)
-    with watching(settings) as observer:
+    stop, reload = events_of_signals()
+    level = logging.DEBUG if teller else logging.INFO  # what several would say alike is said once for all
+    if teller is None:
+        require_port(settings.host, settings.port)
+    with watching(settings, alone=teller is None) as observer:
 
         def load(name: str, version: int | None = None) -> AnyModel:
             return load_model(
@@ -80,25 +97,30 @@ async def serve(settings: Settings, on_ready: Callable[[int], None] | None = Non
         models = {name: await asyncio.to_thread(load, name) for name in MODELS}
         if stop.is_set():
             return
-        logger.info("settings %s", settings.model_dump_json())
-        server = build_server(models, settings, observer)
+        logger.log(level, "settings %s", settings.model_dump_json())
+        server = Server(models, settings, observer, teller)
         root = settings.bundle_root or default_root()
         reloader = Reloader(root, server.served, load, settings.versions, server.update_health)
         if settings.versions > 1:
             await reloader.refresh()
-        reloading = asyncio.create_task(reloader.run(reload, settings.reload_s))
+        tasks = [asyncio.create_task(reloader.run(reload, settings.reload_s))]
         try:
             port = await server.start()
             loaded = ", ".join(f"{m.name} {m.bundle.version} on {m.session.provider}" for m in models.values())
-            logger.info("ready on %s after %.1f s: %s", address(settings.host, port), time.monotonic() - began, loaded)
+            logger.log(
+                level, "ready on %s after %.1f s: %s", address(settings.host, port), time.monotonic() - began, loaded
+            )
+            if teller is not None:
+                tasks.append(asyncio.create_task(teller.turn()))
             if on_ready is not None:
                 on_ready(port)
             await stop.wait()
-            logger.info("stopping: calls under way have %.0f s", settings.drain_s + settings.grace_s)
+            logger.log(level, "stopping: calls under way have %.0f s", settings.drain_s + settings.grace_s)
         finally:
-            reloading.cancel()
+            for task in tasks:
+                task.cancel()
             await server.stop()
-    logger.info("stopped")
+    logger.log(level, "stopped")
 
 
 def build_server(models: Mapping[str, AnyModel], settings: Settings, observer: Observer = NOBODY) -> "Server":
@@ -112,10 +134,13 @@ def build_server(models: Mapping[str, AnyModel], settings: Settings, observer: O
 class Server:
     """The gRPC server with its pipelines and health."""
 
-    def __init__(self, models: Mapping[str, AnyModel], settings: Settings, observer: Observer) -> None:
+    def __init__(
+        self, models: Mapping[str, AnyModel], settings: Settings, observer: Observer, teller: Teller | None = None
+    ) -> None:
         self._settings = settings
+        self._shares_port = teller is not None
         statistics = Statistics()
-        self._observer = Several(statistics, observer)
+        self._observer = Several(statistics, observer, teller or NOBODY)
         self._threads = Threads(settings.threads)
         self._health = health.aio.HealthServicer()
         self._stopping = False
@@ -123,7 +148,9 @@ class Server:
         self.served = {name: self._served(name) for name in SERVICES}
         for name, served in self.served.items():
             served.add(models[name])
-        self._grpc = grpc.aio.server(interceptors=self._interceptors(observer), options=_options(settings))
+        self._grpc = grpc.aio.server(
+            interceptors=self._interceptors(observer), options=_options(settings, self._shares_port)
+        )
         ocr_pb2_grpc.add_OcrServiceServicer_to_server(OcrServicer(self.served["ocr"], settings), self._grpc)
         cloze_pb2_grpc.add_ClozeServiceServicer_to_server(ClozeServicer(self.served["cloze"], settings), self._grpc)
         info = ServerServicer(self.served, settings)
@@ -149,7 +176,8 @@ class Server:
             else:
                 port = self._grpc.add_secure_port(address(host, port), credentials)
         except RuntimeError as error:
-            require_port(host, port)
+            if not self._shares_port:
+                require_port(host, port)
             raise OSError(f"cannot listen on {address(host, port)}") from error
         for service in (WHOLE, OCR, CLOZE, SERVER, INFERENCE):
             await self._health.set(service, SERVING)
@@ -220,42 +248,15 @@ class Server:
         return Served(name, admission, make, self._observer)
 
 
-def _options(settings: Settings) -> list[tuple[str, int]]:
+def _options(settings: Settings, shares_port: bool) -> list[tuple[str, int]]:
     """What gRPC itself is to keep to."""
     size = settings.max_message_bytes
     options = [
         ("grpc.max_receive_message_length", size),
         ("grpc.max_send_message_length", size),
-        ("grpc.so_reuseport", 0),  # else a second server on the port takes half of the calls unnoticed
+        # Unless wanted so: a second server on the port would take half of the calls unnoticed.
+        ("grpc.so_reuseport", int(shares_port)),
     ]
     if settings.connection_age_s:
         options.append(("grpc.max_connection_age_ms", max(1, round(1000 * settings.connection_age_s))))
     return options
-
-
-def require_port(host: str, port: int) -> None:
-    """Raises OSError, which says why, where nothing can listen on the address: gRPC's own error names no cause."""
-    try:
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except OSError as error:
-        raise OSError(f"cannot listen on {address(host, port)}: {error.strerror}") from None
-
-
-def _events_of_signals() -> tuple[asyncio.Event, asyncio.Event]:
-    """An event that SIGTERM or SIGINT sets, and one that SIGHUP sets.
-
-    Needed from the start on: as PID 1 a process has no default handlers, and SIGHUP's would end any other.
-    """
-    loop = asyncio.get_running_loop()
-    stop, reload = asyncio.Event(), asyncio.Event()
-
-    def on_interrupt() -> None:
-        stop.set()
-        loop.remove_signal_handler(signal.SIGINT)
-
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_signal_handler(signal.SIGINT, on_interrupt)
-    loop.add_signal_handler(signal.SIGHUP, reload.set)
-    return stop, reload

@@ -89,9 +89,15 @@ class Settings(BaseSettings):
     tensorrt_cache: Path | None = Field(
         None, description="Folder that can be written, for the engines of TensorRT, which then runs what it can."
     )
+    workers: Count = Field(
+        1,
+        description="Servers that share the port, each in a process of its own with its own models, threads, queues "
+        "and limits; connections are spread over them. Half of the cores or as many, where many call.",
+    )
     threads: Count = Field(
         default_factory=available_cpus,
-        description="Threads that decode requests, and CPU threads of a model run. Default: the cores granted to us.",
+        description="Threads that decode requests, and CPU threads of a model run. Default: the cores granted to us, "
+        "shared among the workers.",
     )
     max_message_bytes: Count = Field(16 * 2**20, description="Largest request or answer, in bytes.")
     max_batch_items: Count = Field(256, description="Items that one batch call may hold.")

@@ -1,6 +1,5 @@
 """Who watches the server: metrics and traces, as the settings say; and the interceptor that tells them of calls."""
 
-import logging
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,14 +11,14 @@ from tianzi import __version__
 from service import tracing
 from service.interceptor import Context, WrappingInterceptor, rewrapped
 from service.observer import NOBODY, Observer, Several
-from service.settings import Settings, address
-
-logger = logging.getLogger(__name__)
+from service.settings import Settings
 
 
 @contextmanager
-def watching(settings: Settings) -> Iterator[Observer]:
+def watching(settings: Settings, alone: bool = True) -> Iterator[Observer]:
     """Starts what watches; yields NOBODY where nothing does. Needs a running event loop.
+
+    alone: not one of several servers, for which the process that started them answers on the metrics port.
 
     Raises:
         OSError: the metrics port cannot be listened on.
@@ -32,15 +31,16 @@ def watching(settings: Settings) -> Iterator[Observer]:
             observers.append(tracing.Traces(provider.get_tracer("tianzi", __version__)))
         if settings.metrics_port is not None:
             from service.metrics import Metrics
-            from service.monitor import Monitor
 
             metrics = Metrics()
             metrics.describe(__version__, settings.batch_rows)
-            monitor = Monitor(metrics.registry)
-            port = monitor.start(settings.metrics_host, settings.metrics_port)
-            started.callback(monitor.stop)
-            logger.info("metrics on http://%s/metrics", address(settings.metrics_host, port))
-            observers += [metrics, monitor]
+            observers.append(metrics)
+            if alone:
+                from service.monitor import Life, Monitor
+
+                life = Life()
+                observers.append(life)
+                started.enter_context(Monitor(metrics.registry, life.silent, life.unready).listening(settings))
         yield Several(*observers) if observers else NOBODY
 
 

@@ -50,14 +50,14 @@ def test_table_has_a_line_for_each_row() -> None:
 
 def test_load_measures_every_kind_of_call(tmp_path: Path) -> None:
     figures = tmp_path / "load.json"
-    options = ["--seconds", "0.2", "--callers", "2", "--batches", "2", "--no-mlserver", "--processes", "1"]
+    options = ["--seconds", "0.2", "--callers", "2", "--batches", "2", "--no-mlserver", "--workers", "1"]
     options += ["--json", str(figures)]
     subprocess.run([sys.executable, "benchmarks/load.py", *options], cwd=ROOT, check=True, timeout=110)
     result = json.loads(figures.read_text(encoding="utf-8"))
     lines = [(row["server"], row["shape"], row["loop"], row["callers"]) for row in result["rows"]]
-    shapes = ("unary", "batch", "stream", "OIP unary", "OIP batch")
-    assert {("tianzi", shape, "closed", 2) for shape in shapes} <= set(lines)
-    assert ("tianzi", "unary", "open", 0) in lines
+    one, shapes = "tianzi, 1 worker", ("unary", "batch", "stream", "OIP unary", "OIP batch")
+    assert {(one, shape, "closed", 2) for shape in shapes} <= set(lines)
+    assert (one, "unary", "open", 0) in lines
     for row in result["rows"]:
         assert row["rate"] > 0
         assert row["failed"] == 0
@@ -83,8 +83,12 @@ def test_load_reports_aims_and_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def row(server: str, shape: str, callers: int, rate: float, p99_ms: float) -> Any:
         return report.Row(server, shape, "closed", callers, rate, 10.0, p99_ms, 1.0, 0)
 
-    rows = [row("tianzi", "unary", 1, 100, 20), row("tianzi", "unary", 64, 900, 29), row("tianzi", "batch", 8, 950, 99)]
-    rows += [row("tianzi in 2 processes", "unary", 64, 1000, 29)]
+    rows = [
+        row("tianzi, 1 worker", "unary", 1, 100, 20),
+        row("tianzi, 1 worker", "unary", 64, 900, 29),
+        row("tianzi, 1 worker", "batch", 8, 950, 99),
+    ]
+    rows += [row("tianzi, 2 workers", "unary", 64, 1000, 29)]
     rows += [row("MLServer, 0 workers", "OIP unary", 64, 200, 99), row("tianzi without model", "unary", 8, 5000, 2)]
     bare = targets.Bare(1000, 32, "2 sessions")
     results = report.Results({"commit": "abc"}, rows, bare, bare, {8: 301.0}, 2.5)
@@ -94,7 +98,7 @@ def test_load_reports_aims_and_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert judged["8 callers: ≤ 300 µs of CPU a call beyond decoding and network"] == "missed"
     assert judged["unary: ≥ 3 × MLServer's throughput"] == "met"
     assert judged["64 callers: p99 ≤ 3 × p50"] == "met"
-    assert judged["tianzi in 2 processes, unary: ≥ 1.2 × one"] == "missed"
+    assert judged["tianzi, 2 workers, unary: ≥ 1.2 × one"] == "missed"
     monkeypatch.setattr(report, "PLOT", tmp_path / "load.png")
     monkeypatch.setattr(report, "RESULTS", tmp_path / "results.md")
     report.RESULTS.write_text("# Results\n")

@@ -13,12 +13,14 @@ from torch import Tensor, nn
 
 from models.cloze.model import CHARS, WORDS
 from models.cloze.text import CHARS_PER_WORD, ClozeInput, collate
+from models.vocab import Vocab
 from training.cloze_loss import AXES, answer_loss, position_loss, word_loss
 from training.config import ClozeConfig, ConfigError
 from training.data.cloze import ClozeBatches, Source, blank_out, draw_document, draw_length, encode_question
 from training.data.cloze_lexicon import Lexicon, make_lexicon
 from training.data.cloze_official import read_questions
 from training.data.cloze_text import Text, read_text
+from training.data.swap import find_alike
 from training.data.word_vectors import word_vectors
 from training.golden import CLOZE_REQUESTS
 from training.graph import Graph, fit_temperature
@@ -48,7 +50,10 @@ class ClozeTask:
         both = {name: shares.get(name, 0.0) + config.first_steps * first.get(name, 0.0) for name in texts}
         asked = [name for name, share in both.items() if share > 0]
         self.lexicon, ids = make_lexicon(
-            [texts[name] for name in asked], [both[name] for name in asked], config.num_words
+            [texts[name] for name in asked],
+            [both[name] for name in asked],
+            config.num_words,
+            kept=read_vocabularies(Path(config.vocabulary)) if config.vocabulary else None,
         )
         self.sources, self.held_out = [], []
         for name, own in zip(asked, ids, strict=True):
@@ -65,15 +70,19 @@ class ClozeTask:
     def build_net(self) -> nn.Module:
         net = build_net(self.config, len(self.lexicon.words), len(self.lexicon.chars))
         if self.config.word2vec_epochs:
-            vectors = word_vectors(self.texts, self.lexicon.words.symbols, self.config)
+            vectors = self._vectors()
             known = ~np.isnan(vectors[:, 0])
             embedding = net.words if isinstance(net, ClozeSeedNet) else net.reader.words
             with torch.no_grad():
                 embedding.weight[torch.from_numpy(known)] = torch.from_numpy(vectors[known])
         return net
 
+    def _vectors(self) -> np.ndarray:
+        return word_vectors(self.texts, self.lexicon.words.symbols, self.config)
+
     def batches(self) -> ClozeBatches:
-        return ClozeBatches(self.sources, self.lexicon, self.config)
+        alike = find_alike(self.lexicon, self._vectors()) if self.config.swap else None
+        return ClozeBatches(self.sources, self.lexicon, self.config, alike)
 
     def loss(self, net: nn.Module, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         if isinstance(net, ClozeSeedNet):
@@ -189,6 +198,12 @@ def build_net(config: ClozeConfig, num_words: int, num_chars: int) -> nn.Module:
     if config.net == "cloze-seed":
         return ClozeSeedNet(num_words, config.width, config.hidden)
     raise ConfigError(f"net: {config.net!r}, must be cloze, cloze-aoa or cloze-seed")
+
+
+def read_vocabularies(bundle: Path) -> tuple[Vocab, Vocab]:
+    """The words and the characters of a bundle. Raises: OSError: one of the files is not there."""
+    words, chars = (Vocab.from_text((bundle / name).read_text(encoding="utf-8")) for name in (WORDS, CHARS))
+    return words, chars
 
 
 def find_text(folder: Path, name: str) -> Path:

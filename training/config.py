@@ -70,6 +70,7 @@ class ClozeConfig(TrainConfig):
     held_out: tuple[str, ...] = ()  # sources of which a twentieth is kept for validation
     questions: tuple[str, ...] = ()  # folders with .doc_query and .answer files, each as one more source of share 1
     num_words: int = 40000
+    vocabulary: str = ""  # a bundle whose words and characters to keep, so that its weights fit; empty: the usual ones
     width: int = 128
     char_width: int = 48
     hidden: int = 192
@@ -81,6 +82,7 @@ class ClozeConfig(TrainConfig):
     max_blanks: int = 10  # a document
     move_query: float = 0.1  # share of documents whose one question stands behind them
     word_dropout: float = 0.1  # share of the vocabulary that a batch reads as unknown, by characters
+    swap: float = 0.0  # at most this share of a document's repeated nouns give way to words like them
     lm_words: int = 48  # places a document where the language model guesses the word
     lm_group: int = 8  # among the words of so many documents; divides batch_size
     lm_weight: float = 0.5

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from models.bundle import GRAPH
+from models.cloze.model import WORDS
 from training.config import ClozeConfig, ConfigError, OcrConfig, load_config
 from training.loop import run_folder, train
 from training.weights import read_weights
@@ -31,6 +32,18 @@ def make_task(path: Path, changes: list[str]) -> Any:
     raise ConfigError(f"task: {name!r}, must be ocr or cloze")
 
 
+def require_same_symbols(vocabulary: dict[str, bytes], bundle: Path) -> None:
+    """Raises ConfigError where the bundle's symbols are as many as the task's, but others.
+
+    Its weights would fit by their shape, and each symbol get another's. Of another number, they are left out.
+    """
+    for name, text in vocabulary.items():
+        ours, theirs = text.splitlines(), (bundle / name).read_bytes().splitlines()
+        if len(ours) == len(theirs) and ours != theirs:
+            keep = f"set vocabulary = {str(bundle)!r} to keep them" if name == WORDS else "it cannot be gone on from"
+            raise ConfigError(f"--init {bundle}: its {name} holds other symbols: {keep}")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command; its exit code."""
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
@@ -45,6 +58,8 @@ def main(arguments: list[str] | None = None) -> int:
             folder = run_folder(task.config)
             folder.mkdir(parents=True, exist_ok=True)
             task.draw_samples(folder / "samples.png")
+        if options.init:
+            require_same_symbols(task.vocabulary(), options.init)
         train(task, options.resume, read_weights(options.init / GRAPH) if options.init else None)
     except (ConfigError, OSError, tomllib.TOMLDecodeError) as error:
         print(f"{options.config}: {error}", file=sys.stderr)

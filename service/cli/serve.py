@@ -1,14 +1,13 @@
 """tianzi serve: one option for each field of Settings."""
 
+import asyncio
 import inspect
-import sys
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
 from service.cli.options import HELP, read_settings
 
-SWITCH_S = 0.0005
 PASS_ON: dict[str, Any] = {
     "add_help_option": False,
     "context_settings": {"ignore_unknown_options": True, "allow_extra_args": True},
@@ -29,15 +28,15 @@ def _serve(**given: Any) -> None:
 
     Each option can be set by the environment, too: --batch-rows by TIANZI_BATCH_ROWS.
     """
-    import uvloop
+    from service import server
 
-    from service.server import serve as serve_until_stopped
+    settings = read_settings(**given)
+    if settings.workers == 1:
+        server.run(settings)
+        return
+    from service import workers
 
-    # The event loop gives the interpreter's lock away in every call and wants it back at once; by default a thread that
-    # segments a text keeps it for 5 ms each time, and under load calls are then not even refused in time.
-    sys.setswitchinterval(SWITCH_S)
-    # A single call costs a third less of the processor than in asyncio's own loop.
-    uvloop.run(serve_until_stopped(read_settings(**given)))
+    asyncio.run(workers.serve(settings))
 
 
 def _with_options(function: Any) -> Any:

@@ -25,10 +25,10 @@ except ImportError as missing:
 
     raise InvalidInput("--engine ray needs the extra ray", field="engine") from missing
 
+from service.failure import Failure, failure
 from service.score.output import ScoreError
 from service.score.parts import Part
 from service.score.scorer import Job, Scored, Scorer
-from service.score.workers import Failure, failure
 
 AHEAD = 2
 """Parts that wait in the queue for each worker."""

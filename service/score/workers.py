@@ -5,14 +5,13 @@ import os
 import queue
 import signal
 import threading
-import traceback
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import NamedTuple
 
+from service.failure import Failure, failure
 from service.score.output import ScoreError
 from service.score.parts import Part
 from service.score.scorer import Job, Scored, Scorer
@@ -21,7 +20,6 @@ AHEAD = 2
 """Parts that a worker has, the one it works at among them: it need not wait for the next."""
 ATTEMPTS = 3
 """How often a part may end its worker before the run is given up."""
-OURS = ("models", "service", "tianzi")
 
 
 def answers(job: Job, parts: Iterator[Part], workers: int) -> Iterator[Scored]:
@@ -37,13 +35,6 @@ def answers(job: Job, parts: Iterator[Part], workers: int) -> Iterator[Scored]:
     with Scorer(job) as score:
         for part in parts:
             yield score(part)
-
-
-class Failure(NamedTuple):
-    """Why a worker cannot go on. known: message is for the user, else a traceback."""
-
-    message: str
-    known: bool
 
 
 @dataclass
@@ -156,12 +147,6 @@ def _work(pipe: Connection, job: Job) -> None:
                 pipe.send(score(parts.get()))
     except Exception as error:
         pipe.send(failure(error))
-
-
-def failure(error: Exception) -> Failure:
-    """What is told of the error that is being handled to where the run is led."""
-    known = isinstance(error, OSError) or type(error).__module__.partition(".")[0] in OURS
-    return Failure(str(error) if known else traceback.format_exc(), known)
 
 
 def _receive(pipe: Connection, parts: "queue.SimpleQueue[Part]") -> None:

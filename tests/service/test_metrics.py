@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tianzi.v1 import ocr_pb2
 
 from service.metrics import Metrics
-from service.monitor import Monitor
+from service.monitor import Life, Monitor
 from service.observer import NOBODY, Several
 from service.settings import Settings
 from service.watch import watching
@@ -31,12 +31,9 @@ def monitored() -> Iterator[tuple[Several, str]]:
     """An observer to give to a server, and where its pages are."""
     metrics = Metrics()
     metrics.describe("1.2.3", run_rows=64)
-    monitor = Monitor(metrics.registry)
-    port = monitor.start("127.0.0.1", 0)
-    try:
-        yield Several(metrics, monitor), f"http://127.0.0.1:{port}"
-    finally:
-        monitor.stop()
+    life = Life()
+    with Monitor(metrics.registry, life.silent, life.unready).listening(Settings(metrics_port=0)) as port:
+        yield Several(metrics, life), f"http://127.0.0.1:{port}"
 
 
 def read(url: str, accept: str = "*/*") -> tuple[int, str, str]:

@@ -13,6 +13,7 @@ from models.cloze.text import BLANK, RESERVED, SEPARATOR, ClozeInput, collate
 from models.vocab import PAD, UNKNOWN
 from training.config import ClozeConfig
 from training.data.cloze_lexicon import Lexicon
+from training.data.swap import Alike, swap_nouns
 
 MAX_TOKENS = 481
 MOST_REPEATED = 8
@@ -165,8 +166,11 @@ class ClozeBatches(Dataset[dict[str, Tensor]]):
     and lm_chars (G, V, C), as number lm_targets (N, M).
     """
 
-    def __init__(self, sources: Sequence[Source], lexicon: Lexicon, config: ClozeConfig) -> None:
-        self.sources, self.lexicon, self.config = sources, lexicon, config
+    def __init__(
+        self, sources: Sequence[Source], lexicon: Lexicon, config: ClozeConfig, alike: Alike | None = None
+    ) -> None:
+        """alike: what nouns give way to; none do without it."""
+        self.sources, self.lexicon, self.config, self.alike = sources, lexicon, config, alike
         self.last = normalised([source.share for source in sources])
         self.first = normalised([source.first_share for source in sources])
 
@@ -188,6 +192,8 @@ class ClozeBatches(Dataset[dict[str, Tensor]]):
         while len(inputs) < config.batch_size:
             source = self.sources[rng.choice(len(self.sources), p=shares)]
             ids, official = draw_document(rng, source, lexicon.ends_sentence, length)
+            if self.alike is not None:
+                ids = swap_nouns(rng, ids, self.alike, lexicon.noun, config.swap)
             moved = rng.random() < config.move_query
             question = blank_out(rng, ids, lexicon, 1 if moved else config.max_blanks, moved, official)
             if len(question.blanks) == 0:

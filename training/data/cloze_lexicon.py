@@ -36,11 +36,16 @@ class Lexicon:
 
 
 def make_lexicon(
-    texts: Sequence[Text], shares: Sequence[float], num_words: int, min_char_count: int = 3
+    texts: Sequence[Text],
+    shares: Sequence[float],
+    num_words: int,
+    min_char_count: int = 3,
+    kept: tuple[Vocab, Vocab] | None = None,
 ) -> tuple[Lexicon, list[np.ndarray]]:
     """The lexicon of some texts, and each text's ids in it.
 
     The vocabulary holds the num_words most frequent words, a text's counts weighed by its share of the training.
+    kept: words and characters to take instead.
     """
     index = {symbol: i for i, symbol in enumerate(RESERVED)}
     mapped = []
@@ -62,6 +67,8 @@ def make_lexicon(
             char_counts[char] = char_counts.get(char, 0) + int(count)
     usual = sorted((c for c, n in char_counts.items() if n >= min_char_count), key=lambda c: (-char_counts[c], c))
     chars = Vocab([*RESERVED, *usual], variants())
+    if kept:
+        words, chars = kept
     tags = dictionary_tags()
     lexicon = Lexicon(
         types=types,

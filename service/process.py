@@ -1,0 +1,46 @@
+"""What a server needs of the system: its port, and signals."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from service.settings import address
+
+
+def require_port(host: str, port: int) -> None:
+    """Raises OSError, which says why, where nothing can listen on the address: gRPC's own error names no cause."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        raise OSError(f"cannot listen on {address(host, port)}: {error.strerror}") from None
+
+
+@contextmanager
+def held_port(host: str, port: int) -> Iterator[int]:
+    """Keeps the port ours while servers come and go; none but they can share it. Gives its number."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        held.bind((host, port))  # never listens, so that the kernel gives it no connection
+        yield int(held.getsockname()[1])
+
+
+def events_of_signals() -> tuple[asyncio.Event, asyncio.Event]:
+    """An event that SIGTERM or SIGINT sets, and one that SIGHUP sets.
+
+    Needed from the start on: as PID 1 a process has no default handlers, and SIGHUP's would end any other.
+    """
+    loop = asyncio.get_running_loop()
+    stop, reload = asyncio.Event(), asyncio.Event()
+
+    def on_interrupt() -> None:
+        stop.set()
+        loop.remove_signal_handler(signal.SIGINT)
+
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, on_interrupt)
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    return stop, reload
