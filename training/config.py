@@ -92,13 +92,24 @@ class ClozeConfig(TrainConfig):
 Config = TypeVar("Config", bound=TrainConfig)
 
 
+def read_experiment(path: Path) -> dict[str, Any]:
+    """An experiment's keys, in front of them those of the one beside it that it names as its `base`.
+
+    Raises:
+        OSError, tomllib.TOMLDecodeError: a file is not there, or is no TOML.
+    """
+    values = tomllib.loads(path.read_text(encoding="utf-8"))
+    base = values.pop("base", None)
+    return values if base is None else read_experiment(path.with_name(f"{base}.toml")) | values
+
+
 def load_config(cls: type[Config], path: Path, changes: Sequence[str] = ()) -> Config:
     """Reads an experiment and applies changes such as "lr=3e-4".
 
     Raises:
         ConfigError: an unknown key, a missing one, or a value of the wrong type.
     """
-    values = tomllib.loads(path.read_text(encoding="utf-8"))
+    values = read_experiment(path)
     for change in changes:
         key, equals, text = change.partition("=")
         if not equals:

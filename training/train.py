@@ -8,7 +8,7 @@ from typing import Any
 
 from models.bundle import GRAPH
 from models.cloze.model import WORDS
-from training.config import ClozeConfig, ConfigError, OcrConfig, load_config
+from training.config import ClozeConfig, ConfigError, OcrConfig, load_config, read_experiment
 from training.loop import run_folder, train
 from training.weights import read_weights
 
@@ -19,7 +19,7 @@ def make_task(path: Path, changes: list[str]) -> Any:
     Raises:
         ConfigError: the experiment has a mistake, or its data is not there.
     """
-    name = tomllib.loads(path.read_text(encoding="utf-8")).get("task")
+    name = read_experiment(path).get("task")
     # Imported here: each task reads its own data libraries.
     if name == "ocr":
         from training.ocr import OcrTask

@@ -4,17 +4,25 @@ from pathlib import Path
 
 import pytest
 
-from training.config import ConfigError, OcrConfig, load_config, parse_config
+from training.config import ClozeConfig, ConfigError, OcrConfig, load_config, parse_config, read_experiment
 from training.train import main
 
 CONFIGS = Path(__file__).parents[2] / "training" / "configs"
 MINIMUM = {"task": "ocr", "name": "x", "steps": 10, "batch_size": 32, "lr": 0.1}
 
 
-@pytest.mark.parametrize("name", ["ocr", "ocr-seed"])
-def test_shipped_experiments_parse(name: str) -> None:
-    config = load_config(OcrConfig, CONFIGS / f"{name}.toml")
-    assert config.name == name and config.steps > 0
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_experiments_parse(path: Path) -> None:
+    config = load_config(OcrConfig if path.stem.startswith("ocr") else ClozeConfig, path)
+    assert config.name == path.stem and config.steps > 0
+
+
+def test_an_experiment_has_what_its_base_sets_and_it_does_not(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('task = "cloze"\nname = "a"\nsteps = 9\nlr = 0.1\n[sources]\nx = 1.0\n')
+    (tmp_path / "b.toml").write_text('base = "a"\nname = "b"\nlr = 0.2\n[sources]\ny = 1.0\n')
+    (tmp_path / "c.toml").write_text('base = "b"\nsteps = 7\n')
+    expected = {"task": "cloze", "name": "b", "steps": 7, "lr": 0.2, "sources": {"y": 1.0}}
+    assert read_experiment(tmp_path / "c.toml") == expected
 
 
 def test_set_changes_one_field() -> None:
