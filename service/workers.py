@@ -193,7 +193,9 @@ class Workers:
 
     def _signal(self, number: signal.Signals) -> None:
         for worker in self._workers.values():
-            if worker.process.is_alive() and worker.process.pid:
+            # One that only starts reads the newest bundles anyway, and the signal would end it.
+            too_soon = number is signal.SIGHUP and worker.heard_s is None
+            if worker.process.is_alive() and worker.process.pid and not too_soon:
                 os.kill(worker.process.pid, number)
 
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper, save
+from torch import nn
 
 from models.runtime import may_use_cuda
 
@@ -228,3 +230,11 @@ def test_gpu_results_are_judged_and_written(tmp_path: Path, monkeypatch: pytest.
     assert text.count("## Graphics card") == 1 and "Not measured: no card" not in text
     assert "| ocr | fp16 | 1024 | 5.00 | 1.000 | 1,024,000 | 50% | 1.0e-03 | 100.0% |" in text
     assert "too far" in text
+
+
+def test_networks_are_counted_by_the_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    networks = importlib.import_module("networks")
+    net = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.Flatten(), nn.Linear(4 * 8 * 8, 10))
+    for crops in (1, 3):
+        assert networks.multiply_adds(net, torch.zeros(crops, 1, 8, 8)) == 4 * 8 * 8 * 9 + 4 * 8 * 8 * 10
