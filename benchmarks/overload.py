@@ -13,12 +13,11 @@ import calls
 import grpc
 import targets
 import uvloop
-from driver import closed, opened
+from driver import CONNECTIONS, closed, opened
 from tianzi.v1 import cloze_pb2
 
 FILL = "/tianzi.v1.ClozeService/Fill"
 SENTENCE = "小狗在河边跑来跑去，看见一只小猫在钓鱼。"
-DOCUMENT = 20 * SENTENCE + "____很高兴。"
 REFUSED = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
 SOON_S = 0.05
 AIM = 0.9
@@ -40,9 +39,9 @@ class Refusals:
 class Caller:
     """Fill on one connection. Answers are counted by the driver, refusals here."""
 
-    def __init__(self, channel: grpc.aio.Channel, timeout_s: float, refusals: Refusals) -> None:
+    def __init__(self, channel: grpc.aio.Channel, sentences: int, timeout_s: float, refusals: Refusals) -> None:
         self._fill = channel.unary_unary(FILL)
-        self._request = cloze_pb2.FillRequest(text=DOCUMENT).SerializeToString()
+        self._request = cloze_pb2.FillRequest(text=sentences * SENTENCE + "____很高兴。").SerializeToString()
         self._timeout_s = timeout_s
         self._refusals = refusals
 
@@ -63,19 +62,21 @@ class Caller:
             return 0
 
 
-async def measure(address: str, callers: int, seconds: float, factor: float, timeout_s: float) -> dict[str, float]:
-    """Peak goodput of some callers, then goodput and refusals at `factor` times that rate."""
+async def measure(address: str, args: argparse.Namespace) -> dict[str, float]:
+    """Peak goodput of some callers, then goodput and refusals at args.factor times that rate."""
     refusals = Refusals()
-    channels = calls.channels(address, 16)
+    channels = calls.channels(address, CONNECTIONS)
     await calls.wait_ready(address)
-    peak = await closed([Caller(channel, 60, Refusals()) for channel in channels], callers, seconds)
-    over = await opened([Caller(channel, timeout_s, refusals) for channel in channels], factor * peak.rate, seconds)
+    patient = [Caller(channel, args.sentences, 60, Refusals()) for channel in channels]
+    peak = await closed(patient, args.callers, args.seconds)
+    hasty = [Caller(channel, args.sentences, args.timeout, refusals) for channel in channels]
+    over = await opened(hasty, args.factor * peak.rate, args.seconds)
     await asyncio.gather(*(channel.close() for channel in channels))
     # The last answers come after the last arrival: goodput is what was answered in the time of the arrivals.
     waits = sorted(refusals.seconds) or [0.0]
     return {
         "peak": peak.rate,
-        "offered": factor * peak.rate,
+        "offered": args.factor * peak.rate,
         "goodput": over.items / over.seconds,
         "share_of_peak": over.items / over.seconds / peak.rate if peak.rate else 0.0,
         "refused": len(refusals.seconds),
@@ -94,12 +95,13 @@ def main() -> None:
     parser.add_argument("--callers", type=int, default=64, help="that reach the peak")
     parser.add_argument("--seconds", type=float, default=10.0, help="for the peak, and for the overload")
     parser.add_argument("--factor", type=float, default=10.0, help="of the peak are offered")
+    parser.add_argument("--sentences", type=int, default=20, help="of a document, of 14 words each")
     parser.add_argument("--timeout", type=float, default=1.0, help="deadline of a call under overload, in seconds")
     parser.add_argument("--workers", type=int, default=1, help="of the server")
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args()
     with targets.tianzi_server(workers=args.workers) as server:
-        result = uvloop.run(measure(server.address, args.callers, args.seconds, args.factor, args.timeout))
+        result = uvloop.run(measure(server.address, args))
     if args.json:
         print(json.dumps(result, indent=2))
         return
