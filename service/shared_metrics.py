@@ -37,7 +37,7 @@ def shared_metrics(settings: Settings, workers: "Workers") -> Iterator[None]:
     os.environ[FOLDER] = folder
     try:
         registry = CollectorRegistry()
-        registry.register(_Processes(workers))  # the first, as it takes out what the dead have left
+        registry.register(Processes(workers))  # the first, as it takes out what the dead have left
         MultiProcessCollector(registry, path=folder)  # type: ignore[no-untyped-call]
         with Monitor(registry, workers.silent, workers.unready).listening(settings):
             yield
@@ -46,7 +46,7 @@ def shared_metrics(settings: Settings, workers: "Workers") -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class _Processes(Collector):
+class Processes(Collector):
     """process_*, added up over this process and the servers; and how often a server had to be started again."""
 
     def __init__(self, workers: "Workers") -> None:

@@ -12,6 +12,7 @@ import promql_parser
 import pytest
 import yaml
 
+from service import shared_metrics, workers
 from service.metrics import Metrics
 from service.observer import Reason, Timing
 from service.settings import Settings
@@ -53,7 +54,9 @@ def told() -> dict[str, set[str]]:
     metrics.under_way("ocr", 1, 1)
     metrics.ran("ocr", 1, 1, 1.0)
     metrics.answered("ocr", 1, Timing())
-    return {s.name: set(s.labels) for family in metrics.registry.collect() for s in family.samples} | {"up": set()}
+    of_several = shared_metrics.Processes(workers.Workers(Settings(workers=2)))
+    families = [*metrics.registry.collect(), *of_several.collect()]
+    return {s.name: set(s.labels) for family in families for s in family.samples} | {"up": set()}
 
 
 TOLD = told()
