@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 import grpc
@@ -166,11 +167,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--callers", type=int, default=8, metavar="N")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the samples: seconds, bytes")
     args = parser.parse_args()
     targets.stop_when_told()
     print(", ".join(f"{key} {value}" for key, value in machine().items()), flush=True)
     with targets.tianzi_server("--metrics-port", "0") as server:
         samples, outcomes = uvloop.run(soak(server, args.callers, 60 * args.minutes))
+    if args.csv:
+        args.csv.write_text("".join(f"{s.seconds:.1f},{s.rss_bytes}\n" for s in samples), encoding="utf-8")
     grown = slope(samples)
     wrong = {code: count for code, count in outcomes.items() if code not in ("OK", "INVALID_ARGUMENT", "left")}
     print(f"{args.minutes:g} minutes, {args.callers} callers: {dict(outcomes)}")

@@ -4,7 +4,7 @@ several, and with given candidates, through the code that serves it.
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,9 @@ def evaluate(model: ClozeModel, questions: int = QUESTIONS) -> dict[str, dict[st
     Raises:
         ConfigError: the training's texts are not there, or nothing of them was held out.
     """
-    task = ClozeTask(parse_config(ClozeConfig, model.bundle.manifest["trained"]["config"]))
+    config = parse_config(ClozeConfig, model.bundle.manifest["trained"]["config"])
+    # The questions are made of words, not of ids: the bundle whose vocabulary was kept need not be there any more.
+    task = ClozeTask(replace(config, vocabulary=""))
     if not task.held_out:
         raise ConfigError("held_out: nothing was")
     maker = Maker(task.held_out, task.lexicon)
