@@ -1,5 +1,6 @@
 """The blank filler's training task: texts → questions → loss → accuracy on documents never trained on."""
 
+import copy
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,7 +24,7 @@ from training.data.cloze_text import Text, read_text
 from training.data.swap import find_alike
 from training.data.word_vectors import word_vectors
 from training.golden import CLOZE_REQUESTS
-from training.graph import Graph, fit_temperature
+from training.graph import Graph, fit_temperature, fit_with_feature
 from training.nets.cloze import ClozeNet
 from training.nets.cloze_aoa import ClozeAoaNet
 from training.nets.cloze_seed import ClozeSeedNet
@@ -115,10 +116,9 @@ class ClozeTask:
         return torch.cat(rows), torch.tensor([answer for _, answer in questions])
 
     def graph(self, net: nn.Module) -> tuple[Graph, dict[str, Any]]:
-        """The network with softmax, its temperature fitted on the held-out documents."""
+        """The network with softmax, calibrated on the held-out documents."""
         many = make_validation(self.held_out, self.lexicon, CALIBRATION * self.config.validation_questions)
-        with torch.inference_mode():
-            temperature = fit_temperature(*self._answer(net, many))
+        net, temperature = self._calibrated(net, many)
         # Of the first example every axis that changes must be longer than one.
         several = replace(self.config, batch_size=3, max_blanks=3, move_query=0.0)
         drawn = ClozeBatches(self.sources, self.lexicon, several)
@@ -132,6 +132,26 @@ class ClozeTask:
             input_names=list(AXES),
             output_names=["probs"],
         ), {**LIMITS, "chars_per_word": CHARS_PER_WORD, "temperature": temperature}
+
+    def _calibrated(self, net: nn.Module, questions: Sequence[tuple[ClozeInput, int]]) -> tuple[nn.Module, float]:
+        """The network as it is to be served, and its temperature.
+
+        In training some questions count more than others by how often their answer stands in the document, so the
+        network favours what stands there often: with the temperature, the weight of that is fitted.
+        """
+        with torch.no_grad():
+            logits, answers = self._answer(net, questions)
+        if not isinstance(net, ClozeNet):
+            return net, fit_temperature(logits, answers)
+        times = torch.zeros_like(logits)
+        for row, (one, _) in zip(times, questions, strict=True):
+            found = np.bincount(one.match, minlength=len(one.candidate_words) + 1)[1:]
+            row[: len(found)] = torch.from_numpy(found)
+        temperature, weight = fit_with_feature(logits, torch.log1p(times), answers)
+        net = copy.deepcopy(net)
+        with torch.no_grad():
+            net.count += weight
+        return net, temperature
 
     def vocabulary(self) -> dict[str, bytes]:
         return {WORDS: self.lexicon.words.to_text().encode(), CHARS: self.lexicon.chars.to_text().encode()}

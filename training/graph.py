@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -41,3 +42,23 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
         else:
             low = left
     return round((low + high) / 2, 2)
+
+
+def fit_with_feature(logits: Tensor, feature: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Temperature and weight with the least cross-entropy of (logits + weight · feature) / temperature.
+
+    logits, feature: (N, K). Convex in 1 / temperature and weight / temperature. To a hundredth.
+    """
+    scales = torch.tensor([1.0, 0.0], requires_grad=True)
+    optimizer = torch.optim.LBFGS([scales], max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        value = F.cross_entropy(scales[0] * logits + scales[1] * feature, labels)
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    with torch.enable_grad():
+        optimizer.step(loss)  # type: ignore[no-untyped-call]
+    sharpness, weight = scales.tolist()
+    return round(1 / sharpness, 2), round(weight / sharpness, 2)

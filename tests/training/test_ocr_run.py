@@ -24,7 +24,7 @@ from training.data import glyphs as glyphs_module
 from training.data.glyphs import Font
 from training.evaluate import BEGIN, END, accuracy, record
 from training.export import export, smaller_graphs, to_onnx
-from training.graph import fit_temperature
+from training.graph import fit_temperature, fit_with_feature
 from training.half import to_half
 from training.loop import load_matching, train
 from training.nets.activations import Damped
@@ -274,3 +274,12 @@ def test_temperature_is_found_again() -> None:
     logits = torch.randn(4000, 10) * 2
     labels = torch.multinomial((logits / 1.7).softmax(1), 1).squeeze(1)
     assert fit_temperature(logits, labels) == pytest.approx(1.7, abs=0.1)
+
+
+def test_temperature_and_weight_of_a_feature_are_found_again() -> None:
+    torch.manual_seed(0)
+    logits, feature = torch.randn(8000, 10) * 2, torch.rand(8000, 10) * 3
+    labels = torch.multinomial(((logits - 0.6 * feature) / 1.7).softmax(1), 1).squeeze(1)
+    temperature, weight = fit_with_feature(logits, feature, labels)
+    assert temperature == pytest.approx(1.7, abs=0.1)
+    assert weight == pytest.approx(-0.6, abs=0.1)
