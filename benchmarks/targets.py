@@ -52,9 +52,10 @@ class Server:
 
     def listening(self, port: int) -> int:
         """How many of its processes listen on the port."""
-        return sum(
-            any(c.status == psutil.CONN_LISTEN and c.laddr.port == port for c in process.net_connections("tcp"))
-            for process in self._all()
+        ours = {process.pid for process in self._all()}
+        sockets = psutil.net_connections("tcp")
+        return len(
+            {c.pid for c in sockets if c.pid in ours and c.status == psutil.CONN_LISTEN and c.laddr.port == port}
         )
 
 

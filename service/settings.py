@@ -96,8 +96,8 @@ class Settings(BaseSettings):
     )
     threads: Count = Field(
         default_factory=available_cpus,
-        description="Threads that decode requests, and CPU threads of a model run. Default: the cores granted to us, "
-        "shared among the workers.",
+        description="Threads that decode requests, and CPU threads of a run; the recogniser's, beside which images are "
+        "decoded, has half of them. Default: the cores granted to us, shared among the workers.",
     )
     max_message_bytes: Count = Field(16 * 2**20, description="Largest request or answer, in bytes.")
     max_batch_items: Count = Field(256, description="Items that one batch call may hold.")
