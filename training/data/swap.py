@@ -12,7 +12,7 @@ CHUNK = 2000
 
 @dataclass(frozen=True)
 class Alike:
-    """For each noun with a vector the LIKE nearest. types: (S,) of a lexicon, ascending. like: (S, LIKE) of the same."""
+    """For each noun with a vector the LIKE nearest nouns. types: (S,) lexicon types, ascending. like: (S, LIKE)."""
 
     types: np.ndarray
     like: np.ndarray
