@@ -46,6 +46,11 @@ class Worker:
     began_s: float = field(default_factory=time.monotonic)
 
 
+def run(settings: Settings) -> None:
+    """Serves with settings.workers processes; see serve."""
+    asyncio.run(serve(settings))
+
+
 async def serve(settings: Settings, on_ready: Callable[[int], None] | None = None) -> None:
     """Serves with settings.workers processes until SIGTERM or SIGINT, then drains; see service.server.serve.
 

@@ -1,6 +1,5 @@
 """tianzi serve: one option for each field of Settings."""
 
-import asyncio
 import inspect
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -28,15 +27,10 @@ def _serve(**given: Any) -> None:
 
     Each option can be set by the environment, too: --batch-rows by TIANZI_BATCH_ROWS.
     """
-    from service import server
+    from service import server, workers
 
     settings = read_settings(**given)
-    if settings.workers == 1:
-        server.run(settings)
-        return
-    from service import workers
-
-    asyncio.run(workers.serve(settings))
+    (server if settings.workers == 1 else workers).run(settings)
 
 
 def _with_options(function: Any) -> Any:

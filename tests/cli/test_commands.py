@@ -187,7 +187,7 @@ def test_usage_errors_exit_with_two(run: Run, command: list[str]) -> None:
 def test_serve_takes_options_over_the_environment(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
-    async def serve(settings: Any) -> None:
+    async def serve(settings: Any, **_: Any) -> None:
         seen.append(settings)
 
     monkeypatch.setattr("service.server.serve", serve)
@@ -229,6 +229,16 @@ def test_a_closed_pipe_ends_quietly(address: str, images: list[Path]) -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(timeout=60) == 1
+
+
+def test_serve_starts_as_many_servers_as_asked_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr("service.server.run", lambda settings: seen.append(("one", settings.workers)))
+    monkeypatch.setattr("service.workers.run", lambda settings: seen.append(("several", settings.workers)))
+    for count in ("1", "3"):
+        assert run("serve", "--workers", count).exit_code == 0
+    assert seen == [("one", 1), ("several", 3)]
+    assert run("serve", "--workers", "0").exit_code != 0
 
 
 def test_importing_the_command_line_is_cheap() -> None:
