@@ -47,7 +47,7 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 REFUSE_S = 0.2
 """How long calls are refused yet when none is under way any more. What comes in while gRPC stops ends as CANCELLED,
-which tells a caller that he has left himself, where UNAVAILABLE tells him to ask elsewhere."""
+which clients of others take for their own leaving, where UNAVAILABLE tells them to ask elsewhere."""
 RUN_SHARE = {"ocr": 0.5, "cloze": 1.0}
 """Of the threads, how many a model's run has. Decoding an image takes nearly as long as recognising it, and goes on
 meanwhile; segmenting a text takes a tenth of filling its blanks."""

@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from models.errors import InvalidInput
+from models.ocr.colour import colours_to_gray
+from models.ocr.light import flatten_light
 from models.ocr.types import GrayArray
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
@@ -35,7 +37,7 @@ def decode_image(data: bytes, max_side_px: int) -> GrayArray:
         image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
         check_size(image.width, image.height, max_side_px)
         # A JPEG is decoded at the reduced size that is looked at anyway.
-        image.draft("L", (2 * WORK_SIDE_PX, 2 * WORK_SIDE_PX))
+        image.draft(None, (2 * WORK_SIDE_PX, 2 * WORK_SIDE_PX))
         image.load()
         return _to_gray(ImageOps.exif_transpose(image))
     except InvalidInput:
@@ -65,6 +67,7 @@ def normalize_crop(gray: GrayArray, crop_px: int) -> GrayArray:
     # Blocks are averaged so that the longer side is at most WORK_SIDE_PX: a large picture only costs more.
     factor = -(-max(gray.shape) // WORK_SIDE_PX)
     small = gray if factor == 1 else np.asarray(Image.fromarray(gray).reduce(factor))
+    small = flatten_light(small)
     levels = _ink_and_ground(small)
     crop = np.full((crop_px, crop_px), 255, np.uint8)
     if levels is None:
@@ -98,14 +101,15 @@ def _to_gray(image: Image.Image) -> GrayArray:
         return np.asarray((values - values.min()) * (255.0 / span), dtype=np.uint8)
     if "A" in image.mode or "transparency" in image.info:
         rgba = image.convert("RGBA")
-        gray = np.asarray(rgba.convert("L"), dtype=np.float64)
         alpha = np.asarray(rgba.getchannel("A"), dtype=np.float64) / 255.0
-        # White ink on a transparent ground would vanish on white.
-        light_ink = alpha.sum() > 0 and float((gray * alpha).sum() / alpha.sum()) > 127
-        see_through = float((alpha < 0.5).mean()) > 0.05
-        ground = 0.0 if light_ink and see_through else 255.0
-        return (gray * alpha + ground * (1.0 - alpha)).round().astype(np.uint8)
-    return np.asarray(image.convert("L"))
+        if alpha.min() < 1.0:
+            gray = np.asarray(rgba.convert("L"), dtype=np.float64)
+            # White ink on a transparent ground would vanish on white.
+            light_ink = alpha.sum() > 0 and float((gray * alpha).sum() / alpha.sum()) > 127
+            see_through = float((alpha < 0.5).mean()) > 0.05
+            ground = 0.0 if light_ink and see_through else 255.0
+            return (gray * alpha + ground * (1.0 - alpha)).round().astype(np.uint8)
+    return np.asarray(image.convert("L")) if image.mode in ("L", "1", "LA") else colours_to_gray(image.convert("RGB"))
 
 
 def _ink_and_ground(gray: GrayArray) -> tuple[float, float] | None:

@@ -30,8 +30,9 @@ _SERVICE_CONFIG = {
                 "initialBackoff": "0.1s",
                 "maxBackoff": "1s",
                 "backoffMultiplier": 3,
-                # The server sends with RESOURCE_EXHAUSTED how long to wait, and gRPC does.
-                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+                # The server sends with RESOURCE_EXHAUSTED how long to wait, and gRPC does. A call that reaches a server
+                # in the moment in which gRPC stops ends as CANCELLED; one that its caller cancels is never tried again.
+                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"],
             },
         }
     ],

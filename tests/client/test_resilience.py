@@ -157,7 +157,7 @@ async def test_a_call_waits_as_long_as_the_server_says() -> None:
 @asynccontextmanager
 async def replica(port: int = 0) -> AsyncIterator[tuple[Any, int, FakeOcr]]:
     model = FakeOcr()
-    settings = Settings(port=port, threads=1, drain_s=0.4, grace_s=10)
+    settings = Settings(port=port, threads=1, drain_s=0.1, grace_s=10)
     server = build_server({"ocr": model, "cloze": FakeCloze()}, settings)
     port = await server.start()
     try:
@@ -186,7 +186,6 @@ async def test_calls_go_to_all_replicas_in_turn_and_to_those_that_are_left() -> 
                 assert (await client.recognize(b"bb")).text == nth(2)
 
 
-@pytest.mark.slow  # one run in five, a call that comes in just as gRPC stops ends as CANCELLED
 async def test_replacing_all_replicas_one_by_one_fails_no_call() -> None:
     """A rolling update: each old one is told to end while calls come in, and its place is taken by a new one."""
     answered, ended = 0, asyncio.Event()

@@ -4,6 +4,7 @@ import io
 import struct
 import tracemalloc
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,6 +55,27 @@ def test_every_mode_gives_the_same_crop(mode: str) -> None:
     kind = "JPEG" if mode == "CMYK" else "PNG"
     gray = decode_image(encoded(drawing().convert("RGB" if mode == "P" else "L").convert(mode), kind), MAX)
     assert difference(normalize_crop(gray, CROP)) < 4
+
+
+EQUALLY_BRIGHT = [((255, 0, 0), (0, 130, 0)), ((40, 90, 255), (230, 60, 20)), ((200, 100, 0), (90, 120, 200))]
+
+
+@pytest.mark.parametrize(("ink", "ground"), EQUALLY_BRIGHT)
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_ink_as_bright_as_its_ground_is_told_by_its_colour(kind: str, mode: str, ink: Any, ground: Any) -> None:
+    bright = [Image.new("RGB", (1, 1), colour).convert("L").getpixel((0, 0)) for colour in (ink, ground)]
+    assert abs(bright[0] - bright[1]) < 15
+    large = drawing((240, 240), (60, 40, 160, 200))  # JPEG stores colours at half the resolution
+    picture = Image.composite(Image.new("RGB", large.size, ground), Image.new("RGB", large.size, ink), large)
+    gray = decode_image(encoded(picture.convert("RGB" if kind == "JPEG" else mode), kind), MAX)
+    assert difference(normalize_crop(gray, CROP)) < 6
+
+
+def test_a_grey_picture_in_three_channels_keeps_its_brightness() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (40, 40), np.uint8)
+    gray = decode_image(encoded(Image.fromarray(noise).convert("RGB"), "PNG"), MAX)
+    np.testing.assert_array_equal(gray, noise)
 
 
 def test_sixteen_bits_are_scaled_not_clipped() -> None:

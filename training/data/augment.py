@@ -22,7 +22,7 @@ class Style:
     """How far glyphs of one kind are bent. angle: degrees; the others: shares of the half side, or of log size."""
 
     share: float = 0.7  # of the pictures that are bent at all
-    angle: float = 8.0
+    angle: float = 10.0
     shear: float = 0.2
     squeeze: tuple[float, float] = (-0.2, 0.2)  # log of width over height, halved; positive is narrower
     elastic: float = 0.035
@@ -78,7 +78,7 @@ class Augment:
         cos, sin = angle.cos(), angle.sin()
         matrix = torch.stack([cos * across, shear - sin, sin, cos * along], dim=1).view(n, 2, 2) * zoom.view(n, 1, 1)
         grid = (self.pixels @ matrix.transpose(1, 2)).view(n, CANVAS_PX, CANVAS_PX, 2)
-        tilt = self.uniform(-0.12, 0.12, n, 1, 1, 2) * hard.view(n, 1, 1, 1)
+        tilt = self.uniform(-0.16, 0.16, n, 1, 1, 2) * hard.view(n, 1, 1, 1)
         grid = grid / (1 + (grid * tilt).sum(-1, keepdim=True))
         hard = hard.view(n, 1, 1, 1)
         grid = grid + self.field(n, 5, 20) * style.elastic * hard
@@ -136,7 +136,7 @@ class Augment:
         """A sliver of another character of the batch at the left or right edge."""
         n, side = ink.shape[0], ink.shape[-1]
         other = ink[torch.randperm(n, generator=self.generator)]
-        width = int(self.uniform(0.04, 0.12, 1).item() * side)
+        width = int(self.uniform(0.04, 0.15, 1).item() * side)
         sliver = torch.zeros_like(ink)
         if self.uniform(0, 1, 1).item() < 0.5:
             sliver[..., :width] = other[..., side - width - 8 : side - 8]
@@ -145,24 +145,37 @@ class Augment:
         return torch.maximum(ink, sliver * self.chance(0.1, n))
 
     def resolution(self, ink: Tensor) -> Tensor:
-        """Fewer pixels: one side a call, down to a 14 px character."""
-        low = CANVAS_PX - (CANVAS_PX - 18) * self.level
+        """Fewer pixels: one side a call, down to a 12 px character; averaged, or drawn with a sharper filter."""
+        low = CANVAS_PX - (CANVAS_PX - 15) * self.level
         side = round(math.exp(self.uniform(math.log(low), math.log(CANVAS_PX + 16), 1).item()))
-        mode = "area" if side < CANVAS_PX else "bilinear"
-        return F.interpolate(ink, size=side, mode=mode)
+        if self.uniform(0, 1, 1).item() < 0.5:
+            return F.interpolate(ink, size=side, mode="area" if side < CANVAS_PX else "bilinear")
+        return F.interpolate(ink, size=side, mode="bicubic", antialias=True).clamp(0, 1)
 
     def blur(self, ink: Tensor) -> Tensor:
-        """Gaussian blur of up to 1.2 px on some."""
-        n = ink.shape[0]
+        """Out of focus by up to 2.4 px on some, a shaking hand's streak of up to 7 px on a few."""
+        n, side = ink.shape[0], ink.shape[-1]
         # A character of 16 px blurred as far as one of 50 px would be a blot.
-        sigma = self.uniform(0.3, min(1.2, ink.shape[-1] / 30), 1).item()
-        taps = torch.exp(-0.5 * (torch.arange(-3, 4).float() / sigma) ** 2)
+        sigma = self.uniform(0.3, min(2.4, side / 26), 1).item()
+        taps = torch.exp(-0.5 * (torch.arange(-5, 6).float() / sigma) ** 2)
         taps = taps / taps.sum()
         chosen = self.chance(0.4, n).view(n) > 0
-        soft = F.conv2d(ink[chosen], taps.view(1, 1, 7, 1), padding=(3, 0))
+        soft = F.conv2d(ink[chosen], taps.view(1, 1, 11, 1), padding=(5, 0))
         ink = ink.clone()
-        ink[chosen] = F.conv2d(soft, taps.view(1, 1, 1, 7), padding=(0, 3))
+        ink[chosen] = F.conv2d(soft, taps.view(1, 1, 1, 11), padding=(0, 5))
+        shaken = self.chance(0.08, n).view(n) > 0
+        ink[shaken] = F.conv2d(ink[shaken], self.streak(min(3.5, side / 18)), padding=3)
         return ink
+
+    def streak(self, reach: float) -> Tensor:
+        """(1, 1, 7, 7): a line of a random direction through the middle, at most `reach` px to each side."""
+        turn, half = self.uniform(0, math.pi, 1), self.uniform(0.5, reach, 1)
+        steps = torch.linspace(-1, 1, 25) * half
+        centres = torch.arange(-3, 4).float()
+        across = (1 - (centres[:, None] - steps * turn.cos()).abs()).clamp(0)
+        along = (1 - (centres[:, None] - steps * turn.sin()).abs()).clamp(0)
+        line = along @ across.T
+        return (line / line.sum()).view(1, 1, 7, 7)
 
     def ink_noise(self, ink: Tensor) -> Tensor:
         """A share of all pixels turned to ink (the source article's noise), less often turned to paper."""
@@ -180,16 +193,25 @@ class Augment:
         contrast = torch.lerp(self.uniform(0.2, 1.0, n, 1, 1, 1), torch.ones(n, 1, 1, 1), plain)
         gray = ground * (1 - ink * contrast)
         ramp = torch.linspace(-1, 1, side)
-        slope = self.uniform(-0.15, 0.15, n, 2, 1, 1) * self.chance(0.3, n)
-        gray = gray * (1 + slope[:, :1] * ramp.view(1, 1, 1, side) + slope[:, 1:] * ramp.view(1, 1, side, 1))
+        gray = gray * self.lamp(n, ramp)
         waves = self.uniform(-12, 12, n, 2, 1, 1) * math.pi
         stripes = torch.sin(waves[:, :1] * ramp.view(1, 1, 1, side) + waves[:, 1:] * ramp.view(1, 1, side, 1))
         gray = gray + stripes * 0.08 * contrast * self.chance(0.06, n)
-        texture = F.interpolate(torch.randn(n, 1, 12, 12, generator=self.generator), size=side, mode="bilinear")
-        gray = gray + texture * 0.06 * contrast * self.chance(0.2, n)
+        knots = int(self.uniform(4, 20, 1).item())
+        texture = F.interpolate(torch.randn(n, 1, knots, knots, generator=self.generator), size=side, mode="bilinear")
+        gray = gray + texture * self.uniform(0.02, 0.13, n, 1, 1, 1) * contrast * self.chance(0.25, n)
         grain = torch.randn(gray.shape, generator=self.generator)
         gray = gray + grain * self.uniform(0.0, 0.12, n, 1, 1, 1) * contrast * self.chance(0.4, n)
         return torch.lerp(gray, 1 - gray, self.chance(0.2, n)).clamp(0, 1)
+
+    def lamp(self, n: int, ramp: Tensor) -> Tensor:
+        """(n, 1, S, S): light that falls off to one side on some, from a spot on a few; 1 at its brightest or so."""
+        along, across = ramp.view(1, 1, 1, -1), ramp.view(1, 1, -1, 1)
+        slope = self.uniform(-1, 1, n, 2, 1, 1) * self.uniform(0.1, 0.45, n, 1, 1, 1) * self.chance(0.3, n)
+        at = self.uniform(-1.2, 1.2, n, 2, 1, 1)
+        spot = torch.exp(-((along - at[:, :1]) ** 2 + (across - at[:, 1:]) ** 2) / self.uniform(0.8, 3.0, n, 1, 1, 1))
+        depth = self.uniform(0.1, 0.6, n, 1, 1, 1) * self.chance(0.15, n)
+        return (1 + slope[:, :1] * along + slope[:, 1:] * across).clamp(0.1, 1.4) * (1 - depth * (1 - spot))
 
     def frame(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Off-centre: up to an eighth cut from or added to each side."""
@@ -203,10 +225,10 @@ class Augment:
 
     def jpeg(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """JPEG's artefacts on some."""
-        if self.uniform(0, 1, 1).item() > 0.12 * self.level:
+        if self.uniform(0, 1, 1).item() > 0.15 * self.level:
             return picture
         buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, "JPEG", quality=int(self.uniform(15, 70, 1).item()))
+        Image.fromarray(picture).save(buffer, "JPEG", quality=int(self.uniform(8, 70, 1).item()))
         return np.asarray(Image.open(buffer))
 
 

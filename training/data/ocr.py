@@ -19,7 +19,8 @@ from training.data.nothing import draw_nothing
 from training.data.plates import Photographs, binarise, vary
 
 GROUP = 32  # pictures of one call share size, blur and the like
-HARD_SHARE = 0.65  # of groups that are augmented at the step's level
+HARD_SHARE = 0.75  # of groups that are augmented, at MIN_STRENGTH to 1 of the step's level
+MIN_STRENGTH = 0.5
 
 
 class GlyphSampler:
@@ -87,7 +88,8 @@ class OcrBatches(Dataset[tuple[Tensor, Tensor]]):
             images, ids = self.samplers[style].draw(rng, GROUP)
             # Part stays clean print at any level.
             hard = style != "print" or rng.random() < HARD_SHARE
-            augment = Augment(int(rng.integers(2**62)), level if hard else 0.1, style)
+            strength = level * rng.uniform(MIN_STRENGTH, 1.0) if hard else 0.1
+            augment = Augment(int(rng.integers(2**62)), strength, style)
             pictures = augment.photograph(1 - torch.from_numpy(images).float().unsqueeze(1) / 255)
             if style == "plate":
                 self._plates(rng, pictures, ids)
