@@ -15,8 +15,11 @@ from training.data.glyphs import Glyphs
 from training.data.nothing import draw_nothing, draw_several
 from training.data.ocr import GROUP
 from training.data.plates import binarise, load_plates
+from training.data.spoiled import KINDS, spoil
 
 SEED = 7
+SPOILED, SPOILED_PART = "spoiled: ", 8
+"""Before each kind's name; each has this part of the other sets' pictures, as there are many."""
 PLATES = Path("data/plates")
 
 Images = npt.NDArray[np.uint8]
@@ -36,8 +39,8 @@ class EvalSet:
 def build_sets(charset: Sequence[str], held_out: Sequence[Glyphs], per_font: int) -> dict[str, EvalSet]:
     """Name → set. per_font: characters of each font and set at most.
 
-    Clean print by kind of character and by font, print that is degraded or noisy, hands, brushes, number plates
-    where their photographs are, and pictures that must not be answered.
+    Clean print by kind of character and by font; print that is degraded, noisy or spoiled; hands, brushes; number
+    plates where their photographs are; and pictures that must not be answered.
     """
     rng = np.random.default_rng(SEED)
     printed = [g for g in held_out if g.font.style in ("print", "kai")]
@@ -48,6 +51,9 @@ def build_sets(charset: Sequence[str], held_out: Sequence[Glyphs], per_font: int
     for strength in (0.5, 1.0):
         altered = _alter(_draw(printed, charset, rng, per_font, level1), lambda g, s=strength: degrade(g, s))
         sets[f"degraded at {strength:.0%} of the training's strength, level-1 hanzi"] = altered
+    for kind in KINDS:
+        some = _draw(printed, charset, rng, per_font // SPOILED_PART, level1)
+        sets[f"{SPOILED}{kind}, level-1 hanzi"] = _alter(some, lambda g, k=kind: spoil(k, g, rng))
     for percent in (5, 15):
         clean = _draw(printed, charset, rng, per_font, level1)
         sets[f"{percent} % ink noise, level-1 hanzi"] = _alter(clean, lambda g, p=percent: ink_noise(g, p, rng))

@@ -18,6 +18,7 @@ from training.data.glyphs import GLYPH_PX, INK_PX, Font, Glyphs, load_glyphs, re
 from training.data.nothing import draw_noise, draw_nothing, draw_several
 from training.data.ocr import OcrBatches, class_weights
 from training.data.plates import BINARY_PX, Photographs, binarise, load_plates, vary
+from training.data.surroundings import relief
 
 DEJAVU = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
 FONT = Font("dejavu", (DEJAVU,), 0, "print", 1.0, False)
@@ -136,7 +137,7 @@ def test_photographs_of_plates_are_split_and_drawn(latin: Glyphs, tmp_path: Path
 @pytest.mark.parametrize("style", ["hand", "plate"])
 def test_each_style_stays_readable_in_the_mean(latin: Glyphs, style: str) -> None:
     ink = 1 - torch.from_numpy(latin.images[:32]).float().unsqueeze(1) / 255
-    bent = Augment(1, 1.0, style).relief(Augment(1, 1.0, style).stroke_width(Augment(1, 1.0, style).warp(ink)))
+    bent = relief(Augment(1, 1.0, style), Augment(1, 1.0, style).stroke_width(Augment(1, 1.0, style).warp(ink)))
     before, after = ink.mean((1, 2, 3)), bent.mean((1, 2, 3))
     assert 0.3 < (after / before).median() < 1.5
     # Nothing leaves the canvas: its rim stays nearly empty.

@@ -14,6 +14,9 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from training.data.dice import Dice
+from training.data.surroundings import spread, surround, thin
+
 CANVAS_PX = 80
 
 
@@ -39,27 +42,18 @@ STYLES = {
 }
 
 
-class Augment:
-    """Random pictures of glyphs. One generator, so that a seed fixes every picture."""
+class Augment(Dice):
+    """Random pictures of glyphs."""
 
     def __init__(self, seed: int, level: float, style: str = "print") -> None:
-        self.generator = torch.Generator().manual_seed(seed)
-        self.level, self.style = level, STYLES[style]
+        super().__init__(seed, level)
+        self.style = STYLES[style]
         axis = (torch.arange(CANVAS_PX) + 0.5) * (2 / CANVAS_PX) - 1
         self.pixels = torch.cartesian_prod(axis, axis).flip(1)  # (H·W, 2): x, y of each pixel, -1 to 1
 
-    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """Uniform numbers of a shape."""
-        return torch.rand(*shape, generator=self.generator) * (high - low) + low
-
-    def chance(self, probability: float, n: int) -> Tensor:
-        """(n, 1, 1, 1) float, 1 with the probability scaled by level."""
-        return (torch.rand(n, 1, 1, 1, generator=self.generator) < probability * self.level).float()
-
     def photograph(self, ink: Tensor) -> list[npt.NDArray[np.uint8]]:
         """(N, 1, S, S) ink → N grey pictures (H, W) uint8 that share one size."""
-        ink = self.relief(self.stroke_width(self.warp(ink)))
-        ink = self.neighbours(self.rules(ink))
+        ink = surround(self, self.stroke_width(self.warp(ink)))
         ink = self.resolution(ink)
         ink = self.ink_noise(self.blur(ink))
         gray = self.light(ink)
@@ -109,48 +103,13 @@ class Augment:
             changed = torch.where(pen, line, changed)
         return changed
 
-    def relief(self, ink: Tensor) -> Tensor:
-        """A shadow behind some, an outline in place of a few."""
-        n = ink.shape[0]
-        shadow = torch.roll(ink, (2, 2), (2, 3)) * self.uniform(0.2, 0.5, n, 1, 1, 1) * self.chance(0.04, n)
-        outline = self.chance(0.03, n) * (ink.mean((1, 2, 3), keepdim=True) > 0.2)
-        return torch.lerp(torch.maximum(ink, shadow), (spread(ink) - thin(ink)).clamp(0, 1), outline)
-
-    def rules(self, ink: Tensor) -> Tensor:
-        """A rule at an edge of some characters, most often under them; two at a corner of a table's cell."""
-        side = ink.shape[-1]
-        rows = torch.arange(side).view(1, 1, side, 1).float()
-        for low, high, upright, probability in (
-            (0.92, 0.98, False, 0.07),
-            (0.02, 0.07, False, 0.02),
-            (0.01, 0.06, True, 0.03),
-            (0.94, 0.99, True, 0.03),
-        ):
-            n = ink.shape[0]
-            at, half = self.uniform(low, high, n, 1, 1, 1) * side, self.uniform(0.6, 1.6, n, 1, 1, 1)
-            line = ((rows - at).abs() < half).float() * self.chance(probability, n)
-            ink = torch.maximum(ink, line.transpose(2, 3) if upright else line)
-        return ink
-
-    def neighbours(self, ink: Tensor) -> Tensor:
-        """A sliver of another character of the batch at the left or right edge."""
-        n, side = ink.shape[0], ink.shape[-1]
-        other = ink[torch.randperm(n, generator=self.generator)]
-        width = int(self.uniform(0.04, 0.15, 1).item() * side)
-        sliver = torch.zeros_like(ink)
-        if self.uniform(0, 1, 1).item() < 0.5:
-            sliver[..., :width] = other[..., side - width - 8 : side - 8]
-        else:
-            sliver[..., side - width :] = other[..., 8 : width + 8]
-        return torch.maximum(ink, sliver * self.chance(0.1, n))
-
     def resolution(self, ink: Tensor) -> Tensor:
         """Fewer pixels: one side a call, down to a 12 px character; averaged, or drawn with a sharper filter."""
         low = CANVAS_PX - (CANVAS_PX - 15) * self.level
         side = round(math.exp(self.uniform(math.log(low), math.log(CANVAS_PX + 16), 1).item()))
         if self.uniform(0, 1, 1).item() < 0.5:
             return F.interpolate(ink, size=side, mode="area" if side < CANVAS_PX else "bilinear")
-        return F.interpolate(ink, size=side, mode="bicubic", antialias=True).clamp(0, 1)
+        return F.interpolate(ink, size=side, mode="bicubic", antialias=True).clamp(-1, 1)
 
     def blur(self, ink: Tensor) -> Tensor:
         """Out of focus by up to 2.4 px on some, a shaking hand's streak of up to 7 px on a few."""
@@ -190,6 +149,9 @@ class Augment:
         n, side = ink.shape[0], ink.shape[-1]
         plain = 1 - self.chance(0.6, n)
         ground = torch.lerp(self.uniform(0.45, 1.0, n, 1, 1, 1), torch.ones(n, 1, 1, 1), plain)
+        # A rim lighter than the ground is seen on a ground that leaves it room.
+        rimmed = (ink.amin((1, 2, 3), keepdim=True) < -0.1).float()
+        ground = torch.lerp(ground, self.uniform(0.35, 0.75, n, 1, 1, 1), rimmed)
         contrast = torch.lerp(self.uniform(0.2, 1.0, n, 1, 1, 1), torch.ones(n, 1, 1, 1), plain)
         gray = ground * (1 - ink * contrast)
         ramp = torch.linspace(-1, 1, side)
@@ -198,7 +160,8 @@ class Augment:
         stripes = torch.sin(waves[:, :1] * ramp.view(1, 1, 1, side) + waves[:, 1:] * ramp.view(1, 1, side, 1))
         gray = gray + stripes * 0.08 * contrast * self.chance(0.06, n)
         knots = int(self.uniform(4, 20, 1).item())
-        texture = F.interpolate(torch.randn(n, 1, knots, knots, generator=self.generator), size=side, mode="bilinear")
+        mode = "bilinear" if self.uniform(0, 1, 1).item() < 0.7 else "nearest"  # cloudy, or made of patches
+        texture = F.interpolate(torch.randn(n, 1, knots, knots, generator=self.generator), size=side, mode=mode)
         gray = gray + texture * self.uniform(0.02, 0.13, n, 1, 1, 1) * contrast * self.chance(0.25, n)
         grain = torch.randn(gray.shape, generator=self.generator)
         gray = gray + grain * self.uniform(0.0, 0.12, n, 1, 1, 1) * contrast * self.chance(0.4, n)
@@ -230,15 +193,3 @@ class Augment:
         buffer = io.BytesIO()
         Image.fromarray(picture).save(buffer, "JPEG", quality=int(self.uniform(8, 70, 1).item()))
         return np.asarray(Image.open(buffer))
-
-
-def thin(ink: Tensor) -> Tensor:
-    """(N, 1, H, W): the minimum over each pixel's 3×3 neighbours."""
-    return 1 - spread(1 - ink)
-
-
-def spread(ink: Tensor) -> Tensor:
-    """(N, 1, H, W): the maximum over each pixel's 3×3 neighbours."""
-    padded = F.pad(ink, (1, 1, 1, 1))
-    rows = torch.maximum(torch.maximum(padded[:, :, :-2], padded[:, :, 2:]), padded[:, :, 1:-1])
-    return torch.maximum(torch.maximum(rows[..., :-2], rows[..., 2:]), rows[..., 1:-1])

@@ -18,7 +18,7 @@ CHINESE_FIRST = "，！？：；（）"
 # Characters that a crop without margin and size cannot tell apart in one print or another.
 LOOK_ALIKES = (
     "0Oo〇°。", "1Il|丨", "-—_一", "',‘’，、`", '"“”', ".·", "Cc", "Kk", "Pp", "Ss", "Uu", "Vv", "Ww", "Xx×", "Zz",
-    "<〈", ">〉", "[〔", "]〕", "口囗", "/丿",
+    "<〈", ">〉", "[〔", "]〕", "口囗", "/丿", "~～",
 )  # fmt: skip
 
 
