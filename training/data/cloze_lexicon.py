@@ -52,23 +52,8 @@ def make_lexicon(
     for text in texts:
         table = np.array([index.setdefault(word, len(index)) for word in text.words], np.int32)
         mapped.append(table[text.ids])
-    counts = np.zeros(len(index))
-    weighed = np.zeros(len(index))
-    for ids, share in zip(mapped, shares, strict=True):
-        found = np.bincount(ids, minlength=len(index))
-        counts += found
-        weighed += found * (share / len(ids))
     types = list(index)
-    frequent = [i for i in np.argsort(-weighed, kind="stable") if i >= len(RESERVED)][: num_words - len(RESERVED)]
-    words = Vocab([*RESERVED, *(types[i] for i in frequent)])
-    char_counts: dict[str, int] = {}
-    for word, count in zip(types[len(RESERVED) :], counts[len(RESERVED) :], strict=True):
-        for char in word:
-            char_counts[char] = char_counts.get(char, 0) + int(count)
-    usual = sorted((c for c, n in char_counts.items() if n >= min_char_count), key=lambda c: (-char_counts[c], c))
-    chars = Vocab([*RESERVED, *usual], variants())
-    if kept:
-        words, chars = kept
+    words, chars = kept or _frequent(types, mapped, shares, num_words, min_char_count)
     tags = dictionary_tags()
     lexicon = Lexicon(
         types=types,
@@ -85,6 +70,25 @@ def make_lexicon(
         ends_sentence=np.array([word[0] in SENTENCE_ENDS for word in types]),
     )
     return lexicon, mapped
+
+
+def _frequent(
+    types: list[str], mapped: Sequence[np.ndarray], shares: Sequence[float], num_words: int, min_char_count: int
+) -> tuple[Vocab, Vocab]:
+    """The vocabularies of words and of characters. mapped: each text's ids into types."""
+    counts = np.zeros(len(types))
+    weighed = np.zeros(len(types))
+    for ids, share in zip(mapped, shares, strict=True):
+        found = np.bincount(ids, minlength=len(types))
+        counts += found
+        weighed += found * (share / len(ids))
+    frequent = [i for i in np.argsort(-weighed, kind="stable") if i >= len(RESERVED)][: num_words - len(RESERVED)]
+    char_counts: dict[str, int] = {}
+    for word, count in zip(types[len(RESERVED) :], counts[len(RESERVED) :], strict=True):
+        for char in word:
+            char_counts[char] = char_counts.get(char, 0) + int(count)
+    usual = sorted((c for c, n in char_counts.items() if n >= min_char_count), key=lambda c: (-char_counts[c], c))
+    return Vocab([*RESERVED, *(types[i] for i in frequent)]), Vocab([*RESERVED, *usual], variants())
 
 
 def dictionary_tags() -> dict[str, str]:

@@ -40,10 +40,10 @@ def swap_nouns(rng: np.random.Generator, ids: np.ndarray, alike: Alike, noun: np
 
     No replacement stands in the document already: two who act stay two.
     """
-    types, inverse, counts = np.unique(ids, return_inverse=True, return_counts=True)
-    rows = np.searchsorted(alike.types, types).clip(max=max(0, len(alike.types) - 1))
     if not len(alike.types):
         return ids
+    types, inverse, counts = np.unique(ids, return_inverse=True, return_counts=True)
+    rows = np.searchsorted(alike.types, types).clip(max=len(alike.types) - 1)
     able = noun[types] & (counts >= 2) & (alike.types[rows] == types)
     chosen = np.flatnonzero(able & (rng.random(len(types)) < most * rng.random()))
     taken, swapped = set(types.tolist()), types.copy()
