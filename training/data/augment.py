@@ -162,7 +162,9 @@ class Augment(Dice):
         knots = int(self.uniform(4, 20, 1).item())
         mode = "bilinear" if self.uniform(0, 1, 1).item() < 0.7 else "nearest"  # cloudy, or made of patches
         texture = F.interpolate(torch.randn(n, 1, knots, knots, generator=self.generator), size=side, mode=mode)
-        gray = gray + texture * self.uniform(0.02, 0.13, n, 1, 1, 1) * contrast * self.chance(0.25, n)
+        amount = self.uniform(0.02, 0.13, n, 1, 1, 1) * contrast * self.chance(0.25, n)
+        # Print gets a rim where it stands on pictures.
+        gray = gray + texture * (amount + rimmed * self.uniform(0.0, 0.25, n, 1, 1, 1) * (1 - ink.abs()))
         grain = torch.randn(gray.shape, generator=self.generator)
         gray = gray + grain * self.uniform(0.0, 0.12, n, 1, 1, 1) * contrast * self.chance(0.4, n)
         return torch.lerp(gray, 1 - gray, self.chance(0.2, n)).clamp(0, 1)

@@ -25,7 +25,7 @@ def relief(dice: Dice, ink: Tensor) -> Tensor:
     changed[shadowed] = torch.maximum(ink[shadowed], shadow * dice.uniform(0.2, 0.7, len(shadow), 1, 1, 1))
     hollow = chosen(dice, 0.03, n) & (ink.mean((1, 2, 3)) > 0.2)
     changed[hollow] = (spread(ink[hollow]) - thin(ink[hollow])).clamp(0, 1)
-    rimmed = chosen(dice, 0.06, n)
+    rimmed = chosen(dice, 0.09, n)
     rim = spread(spread(ink[rimmed])) - ink[rimmed]
     changed[rimmed] = ink[rimmed] - rim * dice.uniform(0.3, 1.0, len(rim), 1, 1, 1)
     return changed
