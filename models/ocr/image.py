@@ -5,11 +5,12 @@ import re
 import warnings
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from models.errors import InvalidInput
 from models.ocr.colour import colours_to_gray
-from models.ocr.light import flatten_light
+from models.ocr.light import flatten_light, is_lit_evenly
 from models.ocr.types import GrayArray
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
@@ -67,8 +68,10 @@ def normalize_crop(gray: GrayArray, crop_px: int) -> GrayArray:
     # Blocks are averaged so that the longer side is at most WORK_SIDE_PX: a large picture only costs more.
     factor = -(-max(gray.shape) // WORK_SIDE_PX)
     small = gray if factor == 1 else np.asarray(Image.fromarray(gray).reduce(factor))
-    small = flatten_light(small)
-    levels = _ink_and_ground(small)
+    histogram = np.bincount(small.ravel(), minlength=256)
+    if not is_lit_evenly(histogram) and (flat := flatten_light(small)) is not small:
+        small, histogram = flat, np.bincount(flat.ravel(), minlength=256)
+    levels = _ink_and_ground(small, histogram)
     crop = np.full((crop_px, crop_px), 255, np.uint8)
     if levels is None:
         return crop
@@ -112,9 +115,8 @@ def _to_gray(image: Image.Image) -> GrayArray:
     return np.asarray(image.convert("L")) if image.mode in ("L", "1", "LA") else colours_to_gray(image.convert("RGB"))
 
 
-def _ink_and_ground(gray: GrayArray) -> tuple[float, float] | None:
+def _ink_and_ground(gray: GrayArray, histogram: npt.NDArray[np.intp]) -> tuple[float, float] | None:
     """Mean grey level of the ink and of the ground, or None without contrast. Otsu's two classes (1979)."""
-    histogram = np.bincount(gray.ravel(), minlength=256)
     count, total = histogram.cumsum(), (histogram * GRAYS).cumsum()
     below, above = count[:-1], count[-1] - count[:-1]
     # An empty class has the sum 0, too: its mean is 0 whatever it is divided by.

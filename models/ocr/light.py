@@ -18,6 +18,8 @@ MIN_RANGE = 0.15
 # How far the blocks may lie from the surface, as a share of its range: what fits worse is no light.
 MAX_RESIDUAL = 0.1
 MIN_KEPT = BLOCKS * BLOCKS // 2
+# Where this share of the pixels has one brightness but for so many levels, it is the ground's, and no fit is needed.
+EVEN_SHARE, EVEN_LEVELS = 0.5, 9
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,6 +33,13 @@ def _terms(side: int) -> Floats:
 
 AT_BLOCKS, AT_PIXELS = _terms(BLOCKS), _terms(WORK_PX)
 FIT = np.linalg.pinv(AT_BLOCKS)
+
+
+def is_lit_evenly(histogram: npt.NDArray[np.intp]) -> bool:
+    """Whether one brightness holds half of the picture, as a screen's or a scan's ground does. histogram: (256,)."""
+    below = histogram.cumsum()
+    most = max(int(below[EVEN_LEVELS - 1]), int((below[EVEN_LEVELS:] - below[:-EVEN_LEVELS]).max()))
+    return most >= EVEN_SHARE * int(below[-1])
 
 
 def flatten_light(gray: GrayArray) -> GrayArray:
