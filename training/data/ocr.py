@@ -19,7 +19,7 @@ from training.data.nothing import draw_nothing
 from training.data.plates import Photographs, binarise, vary
 
 GROUP = 32  # pictures of one call share size, blur and the like
-HARD_SHARE = 0.75  # of groups that are augmented, at MIN_STRENGTH to 1 of the step's level
+HARD_SHARE = 0.65  # of groups that are augmented, at MIN_STRENGTH to 1 of the step's level
 MIN_STRENGTH = 0.5
 
 
