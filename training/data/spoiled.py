@@ -35,6 +35,17 @@ def _gray(values: Floats) -> Image.Image:
     return Image.fromarray(values.clip(0, 255).astype(np.uint8))
 
 
+def _of_colours(rgb: Floats) -> Image.Image:
+    """(H, W, 3) → the grey that is recognised."""
+    return Image.fromarray(colours_to_gray(_gray(rgb)))
+
+
+def _as_jpeg(page: Image.Image, quality: int) -> Image.Image:
+    buffer = io.BytesIO()
+    page.save(buffer, "JPEG", quality=quality)
+    return Image.open(buffer)
+
+
 def _ink(page: Image.Image) -> Floats:
     return 1 - np.asarray(page, np.float64) / 255
 
@@ -64,9 +75,7 @@ def _shake(page: Image.Image, rng: Rng) -> Image.Image:
 
 
 def _jpeg(page: Image.Image, rng: Rng) -> Image.Image:
-    buffer = io.BytesIO()
-    page.save(buffer, "JPEG", quality=int(rng.integers(5, 25)))
-    return Image.open(buffer)
+    return _as_jpeg(page, int(rng.integers(5, 25)))
 
 
 def _grain(page: Image.Image, rng: Rng) -> Image.Image:
@@ -167,7 +176,7 @@ def _stamped(page: Image.Image, rng: Rng) -> Image.Image:
     ImageDraw.Draw(seal).ellipse(box, outline=204, width=int(rng.integers(3, 7)))
     rgb = np.asarray(page.convert("RGB"), np.float64) * 0.85 + 30
     red = np.asarray(seal, np.float64)[..., None] / 255 * (1 - np.array([230, 40, 40]) / 255)
-    return Image.fromarray(colours_to_gray(Image.fromarray((rgb * (1 - red)).astype(np.uint8))))
+    return _of_colours(rgb * (1 - red))
 
 
 def _coloured(page: Image.Image, rng: Rng) -> Image.Image:
@@ -177,7 +186,7 @@ def _coloured(page: Image.Image, rng: Rng) -> Image.Image:
         ink, ground = rng.integers(0, 256, (2, 3))
     share = _ink(page)[..., None]
     rgb = ground * (1 - share) + ink * share + rng.normal(0, 4, (PAGE_PX, PAGE_PX, 3))
-    return Image.fromarray(colours_to_gray(Image.fromarray(rgb.clip(0, 255).astype(np.uint8))))
+    return _of_colours(rgb)
 
 
 def _photographed(page: Image.Image, rng: Rng) -> Image.Image:
@@ -185,11 +194,8 @@ def _photographed(page: Image.Image, rng: Rng) -> Image.Image:
     page = _texture(_blur(_turned(page, rng), rng) if rng.random() < 0.5 else _perspective(page, rng), rng)
     side = int(rng.integers(24, 40))
     page = page.resize((side, side), Image.Resampling.BOX)
-    buffer = io.BytesIO()
-    _gray(np.asarray(page) + rng.normal(0, rng.uniform(5, 15), (side, side))).save(
-        buffer, "JPEG", quality=int(rng.integers(30, 70))
-    )
-    return Image.open(buffer)
+    noisy = _gray(np.asarray(page) + rng.normal(0, rng.uniform(5, 15), (side, side)))
+    return _as_jpeg(noisy, int(rng.integers(30, 70)))
 
 
 KINDS: dict[str, Callable[[Image.Image, Rng], Image.Image]] = {
