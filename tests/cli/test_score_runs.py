@@ -287,9 +287,14 @@ def workers(parent: int) -> list[psutil.Process]:
     return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
-def holds(process: psutil.Process, path: Path) -> bool:
-    links = Path(f"/proc/{process.pid}/fd")
-    return any(os.path.realpath(link) == str(path) for link in links.iterdir())
+def readers(processes: list[psutil.Process], path: Path) -> list[psutil.Process]:
+    """Those of them that have the file open."""
+    found = []
+    for process in processes:
+        with suppress(OSError):  # one that has ended, or a file closed meanwhile
+            links = Path(f"/proc/{process.pid}/fd").iterdir()
+            found += [process] if str(path) in map(os.path.realpath, links) else []
+    return found
 
 
 def test_a_killed_worker_is_replaced(pictures: Path, environment: dict[str, str], whole: bytes, tmp_path: Path) -> None:
@@ -298,11 +303,15 @@ def test_a_killed_worker_is_replaced(pictures: Path, environment: dict[str, str]
     options = ("--workers", 2, "--part-items", 8)
     with subprocess.Popen(command(pictures, tmp_path / "out", *options), env=environment) as process:
         with pipe.open("wb"):  # which waits until a worker, in the middle of its part, has opened the other end
-            (guilty,) = [worker for worker in workers(process.pid) if holds(worker, pipe)]
+            (guilty,) = readers(workers(process.pid), pipe)
             guilty.kill()
-            until(lambda: not guilty.is_running())  # reaped: as a zombie it may still hold its end
-        with pipe.open("wb") as again:
-            again.write(content)
+            until(lambda: not guilty.is_running())
+            # Open for both, the pipe keeps what is written until whoever redoes the part comes for it; the other
+            # worker may have come already, and finds the end only when the last writer closes.
+            with os.fdopen(os.open(pipe, os.O_RDWR), "wb") as again:
+                again.write(content)
+                again.flush()
+                until(lambda: readers(workers(process.pid), pipe))
         assert process.wait(WAIT_S) == 0
     assert (tmp_path / "out").read_bytes() == whole
 
