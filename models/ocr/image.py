@@ -5,20 +5,17 @@ import re
 import warnings
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from models.errors import InvalidInput
 from models.ocr.colour import colours_to_gray
+from models.ocr.levels import GRAYS, find_levels, ink_box
 from models.ocr.light import flatten_light, is_lit_evenly
 from models.ocr.types import GrayArray
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 # Ink is looked for at this size at most.
 WORK_SIDE_PX = 192
-# Grey levels between ink and ground under which a picture counts as blank.
-MIN_CONTRAST = 8
-GRAYS = np.arange(256, dtype=np.float64)
 # White rim that keeps strokes off the crop's edge.
 RIM_PX = 2
 
@@ -71,16 +68,13 @@ def normalize_crop(gray: GrayArray, crop_px: int) -> GrayArray:
     histogram = np.bincount(small.ravel(), minlength=256)
     if not is_lit_evenly(histogram) and (flat := flatten_light(small)) is not small:
         small, histogram = flat, np.bincount(flat.ravel(), minlength=256)
-    levels = _ink_and_ground(small, histogram)
+    levels = find_levels(small, histogram)
     crop = np.full((crop_px, crop_px), 255, np.uint8)
     if levels is None:
         return crop
-    ink, ground = levels
-    # The darkest and lightest tenth are cut off, so that paper texture turns white and ink black.
-    scale = 255.0 / (0.8 * (ground - ink))
-    curve = np.clip((GRAYS - (ink + 0.1 * (ground - ink))) * scale, 0, 255).astype(np.uint8)
-    stretched = curve.take(small)
-    y0, x0, y1, x1 = _ink_box(stretched < 128)
+    black, white = levels
+    stretched = np.clip((GRAYS - black) * (255.0 / (white - black)), 0, 255).astype(np.uint8).take(small)
+    y0, x0, y1, x1 = ink_box(stretched < 128)
     if factor > 1 and (max(y1 - y0, x1 - x0) + 4) * factor <= 0.7 * max(gray.shape):
         # A small character on a large sheet: once more, on its part of the sheet at full resolution.
         top, left = max(0, (y0 - 2) * factor), max(0, (x0 - 2) * factor)
@@ -88,7 +82,9 @@ def normalize_crop(gray: GrayArray, crop_px: int) -> GrayArray:
     height, width = y1 - y0, x1 - x0
     zoom = (crop_px - 2 * RIM_PX) / max(height, width)
     size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
-    cut = Image.fromarray(stretched[y0:y1, x0:x1]).resize(size, Image.Resampling.BILINEAR)
+    # Few pixels are drawn larger smoothly; many are averaged.
+    kernel = Image.Resampling.BICUBIC if zoom > 1 else Image.Resampling.BILINEAR
+    cut = Image.fromarray(stretched[y0:y1, x0:x1]).resize(size, kernel)
     top, left = (crop_px - size[1]) // 2, (crop_px - size[0]) // 2
     crop[top : top + size[1], left : left + size[0]] = np.asarray(cut)
     return crop
@@ -113,36 +109,3 @@ def _to_gray(image: Image.Image) -> GrayArray:
             ground = 0.0 if light_ink and see_through else 255.0
             return (gray * alpha + ground * (1.0 - alpha)).round().astype(np.uint8)
     return np.asarray(image.convert("L")) if image.mode in ("L", "1", "LA") else colours_to_gray(image.convert("RGB"))
-
-
-def _ink_and_ground(gray: GrayArray, histogram: npt.NDArray[np.intp]) -> tuple[float, float] | None:
-    """Mean grey level of the ink and of the ground, or None without contrast. Otsu's two classes (1979)."""
-    count, total = histogram.cumsum(), (histogram * GRAYS).cumsum()
-    below, above = count[:-1], count[-1] - count[:-1]
-    # An empty class has the sum 0, too: its mean is 0 whatever it is divided by.
-    means = total[:-1] / np.maximum(below, 1), (total[-1] - total[:-1]) / np.maximum(above, 1)
-    threshold = int((below * above * (means[0] - means[1]) ** 2).argmax())
-    if below[threshold] == 0 or above[threshold] == 0:
-        return None
-    dark, light = float(means[0][threshold]), float(means[1][threshold])
-    if light - dark < MIN_CONTRAST:
-        return None
-    share = below[threshold] / count[-1]
-    if 0.45 <= share <= 0.6:
-        # Near half and half (bold strokes, tight crops) the rim decides: it is ground more often than not.
-        share = (np.concatenate([gray[0], gray[-1], gray[:, 0], gray[:, -1]]) <= threshold).mean()
-    return (dark, light) if share <= 0.5 else (light, dark)
-
-
-def _ink_box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """(y0, x0, y1, x1) of the ink. Specks (under three of the nine pixels around) do not stretch it."""
-    padded = np.zeros((mask.shape[0] + 2, mask.shape[1] + 2), np.uint8)
-    padded[1:-1, 1:-1] = mask
-    rows = padded[:-2] + padded[1:-1] + padded[2:]
-    neighbours = rows[:, :-2] + rows[:, 1:-1] + rows[:, 2:]
-    solid = mask & (neighbours >= 3)
-    ys, xs = np.flatnonzero(solid.any(axis=1)), np.flatnonzero(solid.any(axis=0))
-    if not len(ys):
-        solid = mask if mask.any() else np.ones_like(mask)
-        ys, xs = np.flatnonzero(solid.any(axis=1)), np.flatnonzero(solid.any(axis=0))
-    return int(ys[0]), int(xs[0]), int(ys[-1]) + 1, int(xs[-1]) + 1
