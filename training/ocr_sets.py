@@ -14,8 +14,10 @@ from training.data.charset import CONFUSABLE, LOOK_ALIKES, gb2312_hanzi, level1_
 from training.data.glyphs import Glyphs
 from training.data.nothing import draw_nothing, draw_several
 from training.data.ocr import GROUP
+from training.data.pen import write
 from training.data.plates import binarise, load_plates
 from training.data.spoiled import KINDS, spoil
+from training.data.strokes import trace_all
 
 SEED = 7
 SPOILED, SPOILED_PART = "spoiled: ", 8
@@ -39,8 +41,8 @@ class EvalSet:
 def build_sets(charset: Sequence[str], held_out: Sequence[Glyphs], per_font: int) -> dict[str, EvalSet]:
     """Name → set. per_font: characters of each font and set at most.
 
-    Clean print by kind of character and by font; print that is degraded, noisy or spoiled; hands, brushes; number
-    plates where their photographs are; and pictures that must not be answered.
+    Clean print by kind of character and by font; print that is degraded, noisy or spoiled; hands, brushes, and
+    their strokes written anew; number plates where their photographs are; and pictures that must not be answered.
     """
     rng = np.random.default_rng(SEED)
     printed = [g for g in held_out if g.font.style in ("print", "kai")]
@@ -60,6 +62,11 @@ def build_sets(charset: Sequence[str], held_out: Sequence[Glyphs], per_font: int
     for style in ("hand", "brush"):
         fonts = [g for g in held_out if g.font.style == style]
         sets[f"{style}, all classes"] = _draw(fonts, charset, rng, per_font, set())
+    written = [g for g in held_out if g.font.style in ("kai", "hand")]
+    for haste in (0.5, 1.0):
+        some = _draw(written, charset, rng, per_font // SPOILED_PART, level1)
+        name = f"written anew, haste {haste}, level-1 hanzi"
+        sets[name] = _alter(some, lambda g, h=haste: [write(strokes, rng, h) for strokes in trace_all(g)])
     photographs = load_plates(PLATES, charset)[1]
     truth = [charset[n] for n in photographs.ids]
     sets["number plates, photographs"] = EvalSet(photographs.pictures, truth)

@@ -12,6 +12,7 @@ from models.ocr.allowed import PROVINCES
 from models.ocr.image import normalize_crop
 from training.config import OcrConfig
 from training.data import glyphs as glyphs_module
+from training.data import ocr as ocr_data
 from training.data.augment import Augment
 from training.data.charset import big5_level1, build_charset, gb2312_hanzi, level1_hanzi, look_alikes, tgscc
 from training.data.glyphs import GLYPH_PX, INK_PX, Font, Glyphs, load_glyphs, read_catalogue, render_font
@@ -166,3 +167,25 @@ def test_a_charset_of_fewer_hanzi_keeps_all_else() -> None:
     whole, small = build_charset(), build_charset(10)
     assert small == whole[: len(small)] and small[-10:] == list(level1_hanzi()[:10])
     assert whole[len(small)] == level1_hanzi()[10]
+
+
+def test_hands_are_written_anew_from_strokes_that_are_traced_once(
+    latin: Glyphs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(glyphs_module, "CACHE", tmp_path)
+    shares = {"hand_share": 1.0, "plate_share": 0.0, "nothing_share": 0.0}
+    printed = batches(latin, **shares)
+    assert printed.pen is None and not list(tmp_path.iterdir())
+    monkeypatch.setattr(ocr_data, "WRITTEN", (FONT.name,))
+    monkeypatch.setattr(ocr_data, "WRITTEN_SHARE", 1.0)
+    written = batches(latin, **shares)
+    assert [file.suffixes[-2:] for file in tmp_path.iterdir()] == [[".strokes", ".npz"]]
+    monkeypatch.setattr("training.data.strokes._trace_to_cache", lambda *_: pytest.fail("traced again"))
+    again = batches(latin, **shares)
+    (crops, labels), (same_crops, same_labels) = written[9], again[9]
+    assert torch.equal(crops, same_crops) and torch.equal(labels, same_labels)
+    assert crops.shape == (64, 1, 32, 32) and set(labels.tolist()) <= set(latin.ids.tolist())
+    assert (crops < 128).flatten(1).any(1).float().mean() > 0.95  # a comma of a fine pen fades
+    assert written.pen is not None
+    chosen = [i for i, n in enumerate(latin.ids) if LATIN[n][0] in "XT+"]
+    assert [len(written.pen.strokes[id(latin)][i]) for i in chosen] == [2, 2, 2]

@@ -104,8 +104,8 @@ class Augment(Dice):
         return changed
 
     def resolution(self, ink: Tensor) -> Tensor:
-        """Fewer pixels: one side a call, down to a 12 px character; averaged, or drawn with a sharper filter."""
-        low = CANVAS_PX - (CANVAS_PX - 15) * min(1.0, 1.5 * self.level)
+        """Fewer pixels: one side a call, down to an 11 px character; averaged, or drawn with a sharper filter."""
+        low = CANVAS_PX - (CANVAS_PX - 13) * min(1.0, 1.5 * self.level)
         side = round(math.exp(self.uniform(math.log(low), math.log(CANVAS_PX + 16), 1).item()))
         if self.uniform(0, 1, 1).item() < 0.5:
             return F.interpolate(ink, size=side, mode="area" if side < CANVAS_PX else "bilinear")

@@ -63,12 +63,12 @@ def read_catalogue(path: Path = CATALOGUE) -> list[Font]:
 
 def load_glyphs(fonts: Sequence[Font], charset: Sequence[str], workers: int = 2) -> list[Glyphs]:
     """Glyphs of each font that has any, rendered on first use (a minute or two) and mapped from the cache."""
-    missing = [font for font in fonts if not _cache_file(font, charset).exists()]
+    missing = [font for font in fonts if not cache_file(font, charset).exists()]
     if missing:
         print(f"rendering {len(charset)} classes from {len(missing)} fonts into {CACHE}", file=sys.stderr)
         CACHE.mkdir(parents=True, exist_ok=True)
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            targets = [_cache_file(font, charset) for font in missing]
+            targets = [cache_file(font, charset) for font in missing]
             list(pool.map(_render_to_cache, missing, [charset] * len(missing), targets))
     return [glyphs for font in fonts if len((glyphs := _read_cache(font, charset)).ids)]
 
@@ -115,7 +115,8 @@ def _open_font(file: Path, index: int, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(file), size, index=index, layout_engine=ImageFont.Layout.BASIC)
 
 
-def _cache_file(font: Font, charset: Sequence[str]) -> Path:
+def cache_file(font: Font, charset: Sequence[str]) -> Path:
+    """Where a font's class numbers are kept; what belongs to them lies beside it."""
     key = "\n".join([*charset, *(str(f) for f in font.files), *map(str, (font.index, GLYPH_PX, INK_PX, RENDERING))])
     return CACHE / f"{font.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npy"
 
@@ -135,5 +136,5 @@ def _render_to_cache(font: Font, charset: Sequence[str], target: Path) -> None:
 
 
 def _read_cache(font: Font, charset: Sequence[str]) -> Glyphs:
-    file = _cache_file(font, charset)
+    file = cache_file(font, charset)
     return Glyphs(font, np.load(file), np.load(file.with_suffix(".images.npy"), mmap_mode="r"))

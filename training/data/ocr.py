@@ -16,11 +16,17 @@ from training.data.augment import Augment
 from training.data.charset import CONFUSABLE, PUNCTUATION, level1_hanzi
 from training.data.glyphs import Glyphs
 from training.data.nothing import draw_nothing
+from training.data.pen import write
 from training.data.plates import Photographs, binarise, vary
+from training.data.strokes import Strokes, load_strokes
 
 GROUP = 32  # pictures of one call share size, blur and the like
 HARD_SHARE = 0.65  # of groups that are augmented, at MIN_STRENGTH to 1 of the step's level
 MIN_STRENGTH = 0.5
+# Fonts of regular, running and round hands, whose strokes are written anew: two of three hands' groups.
+WRITTEN = ("lxgw-wenkai-light", "long-cang", "zhi-mang-xing", "yomogi")
+WRITTEN_SHARE = 0.67
+MAX_HASTE = 1.2
 
 
 class GlyphSampler:
@@ -41,11 +47,26 @@ class GlyphSampler:
         """images (count, GLYPH_PX, GLYPH_PX) uint8, ids (count,)."""
         images, ids = [], []
         for number in rng.choice(len(self.glyphs), count, p=self.font_probs):
-            glyphs, sums = self.glyphs[number], self.sums[number]
+            sums = self.sums[number]
             i = int(np.searchsorted(sums, rng.random() * sums[-1], side="right"))
-            images.append(glyphs.images[i])
-            ids.append(glyphs.ids[i])
+            images.append(self.image(rng, int(number), i))
+            ids.append(self.glyphs[number].ids[i])
         return np.stack(images), np.array(ids)
+
+    def image(self, _: np.random.Generator, number: int, i: int) -> npt.NDArray[np.uint8]:
+        """Glyph i of a font."""
+        return np.asarray(self.glyphs[number].images[i])
+
+
+class PenSampler(GlyphSampler):
+    """Draws glyphs as a hand may write their strokes."""
+
+    def __init__(self, glyphs: Sequence[Glyphs], strokes: Sequence[Strokes], weights: npt.NDArray[np.float64]) -> None:
+        super().__init__(glyphs, weights)
+        self.strokes = {id(g): s for g, s in zip(glyphs, strokes, strict=True)}
+
+    def image(self, rng: np.random.Generator, number: int, i: int) -> npt.NDArray[np.uint8]:
+        return write(self.strokes[id(self.glyphs[number])][i], rng, rng.uniform(0.1, MAX_HASTE))
 
 
 class OcrBatches(Dataset[tuple[Tensor, Tensor]]):
@@ -70,6 +91,8 @@ class OcrBatches(Dataset[tuple[Tensor, Tensor]]):
             "hand": GlyphSampler(glyphs, weights, {"hand": 5.0, "brush": 3.0, "kai": 2.0, "print": 0.4, "bitmap": 0.0}),
             "plate": GlyphSampler(glyphs, of_classes(charset, PLATE), {"brush": 0.0, "hand": 0.1}),
         }
+        written = [g for g in glyphs if g.font.name in WRITTEN]
+        self.pen = PenSampler(written, load_strokes(written, charset), weights) if written else None
         self.alphanumeric = GlyphSampler(glyphs, of_classes(charset, string.ascii_letters + string.digits))
 
     def __len__(self) -> int:
@@ -85,11 +108,16 @@ class OcrBatches(Dataset[tuple[Tensor, Tensor]]):
             style = rng.choice(
                 ["print", "hand", "plate"], p=[1 - c.hand_share - c.plate_share, c.hand_share, c.plate_share]
             )
-            images, ids = self.samplers[style].draw(rng, GROUP)
             # Part stays clean print at any level.
             hard = style != "print" or rng.random() < HARD_SHARE
             strength = level * rng.uniform(MIN_STRENGTH, 1.0) if hard else 0.1
-            augment = Augment(int(rng.integers(2**62)), strength, style)
+            if style == "hand" and self.pen and rng.random() < WRITTEN_SHARE:
+                # Bent already; most of what is written is seen well.
+                images, ids = self.pen.draw(rng, GROUP)
+                augment = Augment(int(rng.integers(2**62)), strength * rng.uniform(0.1, 1.0))
+            else:
+                images, ids = self.samplers[style].draw(rng, GROUP)
+                augment = Augment(int(rng.integers(2**62)), strength, style)
             pictures = augment.photograph(1 - torch.from_numpy(images).float().unsqueeze(1) / 255)
             if style == "plate":
                 self._plates(rng, pictures, ids)

@@ -1,0 +1,74 @@
+"""Strokes written by a hurried hand: each a little off its place, its length and its direction, some joined."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw
+
+from training.data.glyphs import GLYPH_PX, INK_PX
+from training.data.strokes import Floats, Stroke
+
+FINE = 2  # drawn at so many times the size
+# Standard deviations at haste 1, in pixels of a glyph, radians, and of the logarithm of a length.
+SHIFT_PX, TREMBLE_PX, TURN, STRETCH = 2.4, 0.8, 0.1, 0.12
+SLANT, LEAN, SQUEEZE = 0.15, 0.1, 0.12  # of the whole character
+LINK_PX = 26.0  # the pen stays down over no more than this
+WIDTHS_PX = 1.2, 4.2
+
+
+def write(strokes: list[Stroke], rng: np.random.Generator, haste: float) -> npt.NDArray[np.uint8]:
+    """Strokes → a glyph (GLYPH_PX, GLYPH_PX), black on white. haste: 0 as they are, 1 as in a hurry."""
+    slant, lean = rng.normal(0, SLANT * haste), rng.normal(0, LEAN * haste)
+    wide, high = np.exp(rng.normal(0, SQUEEZE * haste, 2))
+    whole = np.array([[wide, slant], [lean, high]])
+    lines = [_hasty(stroke @ whole.T, rng, haste) for stroke in strokes]
+    lines = _linked(lines, rng, rng.uniform(0, 0.5) * haste)
+    return _draw(lines, math.exp(rng.uniform(math.log(WIDTHS_PX[0]), math.log(WIDTHS_PX[1]))))
+
+
+def _hasty(line: Stroke, rng: np.random.Generator, haste: float) -> Stroke:
+    if rng.random() < 0.5 * haste:
+        line = _rounded(line)
+    centre = line.mean(axis=0)
+    turn, stretch = rng.normal(0, TURN * haste), math.exp(rng.normal(0, STRETCH * haste))
+    cos, sin = stretch * math.cos(turn), stretch * math.sin(turn)
+    line = (line - centre) @ np.array([[cos, sin], [-sin, cos]]) + centre
+    # A stroke's ends tremble, what lies between follows.
+    knots = rng.normal(0, TREMBLE_PX * haste, (3, 2))
+    along = np.linspace(0, 2, len(line))
+    tremble = np.stack([np.interp(along, [0, 1, 2], knots[:, k]) for k in (0, 1)], axis=1)
+    return np.asarray(line + rng.normal(0, SHIFT_PX * haste, 2) + tremble)
+
+
+def _rounded(line: Stroke) -> Stroke:
+    """Corners cut short; the ends stay."""
+    padded = np.concatenate([line[:1], line, line[-1:]])
+    return np.concatenate([line[:1], ((padded[:-2] + padded[1:-1] + padded[2:]) / 3)[1:-1], line[-1:]])
+
+
+def _linked(lines: list[Stroke], rng: np.random.Generator, share: float) -> list[Stroke]:
+    """From left to right and top to bottom; a share of those that follow each other closely without lifting the pen."""
+    onward = [line if (line[-1] - line[0]).sum() >= 0 else line[::-1] for line in lines]
+    onward.sort(key=lambda line: float(line[0].sum()))
+    linked: list[Floats] = []
+    for line in onward:
+        if linked and rng.random() < share and np.hypot(*(line[0] - linked[-1][-1])) < LINK_PX:
+            linked[-1] = np.concatenate([linked[-1], line])
+        else:
+            linked.append(line)
+    return linked
+
+
+def _draw(lines: list[Stroke], width_px: float) -> npt.NDArray[np.uint8]:
+    points = np.concatenate(lines)
+    low, high = points.min(axis=0), points.max(axis=0)
+    zoom = FINE * (INK_PX - width_px) / max(1.0, float((high - low).max()))
+    page = Image.new("L", (FINE * GLYPH_PX, FINE * GLYPH_PX), 255)
+    pen, width = ImageDraw.Draw(page), FINE * width_px
+    for line in lines:
+        placed = (line - (low + high) / 2) * zoom + FINE * GLYPH_PX / 2
+        pen.line(placed.ravel().tolist(), fill=0, width=max(1, round(width)), joint="curve")
+        for x, y in (placed[0], placed[-1]):
+            pen.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=0)
+    return np.asarray(page.reduce(FINE))
