@@ -94,7 +94,7 @@ def test_haste_moves_strokes_one_by_one_and_a_seed_fixes_them() -> None:
 
 def test_a_font_keeps_each_glyphs_strokes() -> None:
     found = trace_all(np.stack([glyph(CROSS), dots(), glyph(WELL)]))
-    kept = Strokes(np.array([3, 5, 9]), found)
+    kept = Strokes(found)
     for i, strokes in enumerate(found):
         assert len(kept[i]) == len(strokes)
         for a, b in zip(kept[i], strokes, strict=True):

@@ -43,8 +43,7 @@ def _hasty(line: Stroke, rng: np.random.Generator, haste: float) -> Stroke:
 
 def _rounded(line: Stroke) -> Stroke:
     """Corners cut short; the ends stay."""
-    padded = np.concatenate([line[:1], line, line[-1:]])
-    return np.concatenate([line[:1], ((padded[:-2] + padded[1:-1] + padded[2:]) / 3)[1:-1], line[-1:]])
+    return np.concatenate([line[:1], (line[:-2] + line[1:-1] + line[2:]) / 3, line[-1:]])
 
 
 def _linked(lines: list[Stroke], rng: np.random.Generator, share: float) -> list[Stroke]:

@@ -92,8 +92,8 @@ class _Graph:
 
     def bridge(self) -> None:
         """Makes one crossing of two that thick strokes have torn apart."""
+        degrees = self._degrees()
         for i, (a, b, path) in enumerate(self.edges):
-            degrees = self._degrees()
             if a != b and len(path) <= BRIDGE_PX and degrees[a] == degrees[b] == 3:
                 self.place[a] = (self.place[a] + self.place[b]) / 2
                 others = self.edges[:i] + self.edges[i + 1 :]
@@ -177,12 +177,11 @@ def _even(line: Stroke) -> Stroke:
 class Strokes:
     """The strokes of a font's glyphs, as one array of points.
 
-    ids: (n,) class numbers, as the glyphs'. Of glyph i, strokes are [glyph_ends[i - 1], glyph_ends[i]); of stroke j,
-    points are [stroke_ends[j - 1], stroke_ends[j]).
+    Of glyph i, strokes are [glyph_ends[i - 1], glyph_ends[i]); of stroke j, points are [stroke_ends[j - 1],
+    stroke_ends[j]).
     """
 
-    def __init__(self, ids: npt.NDArray[np.int64], lines: Sequence[Sequence[Stroke]]) -> None:
-        self.ids = ids
+    def __init__(self, lines: Sequence[Sequence[Stroke]]) -> None:
         self.glyph_ends = np.cumsum([len(strokes) for strokes in lines])
         flat = [stroke for strokes in lines for stroke in strokes]
         self.stroke_ends = np.cumsum([len(stroke) for stroke in flat])
@@ -223,7 +222,7 @@ def _cache(glyphs: Glyphs, charset: Sequence[str]) -> Path:
 
 
 def _trace_to_cache(glyphs: Glyphs, target: Path) -> None:
-    strokes = Strokes(glyphs.ids, trace_all(glyphs.images))
+    strokes = Strokes(trace_all(glyphs.images))
     temporary = target.with_suffix(".tmp")
     with temporary.open("wb") as out:
         np.savez(out, **vars(strokes))
@@ -231,7 +230,7 @@ def _trace_to_cache(glyphs: Glyphs, target: Path) -> None:
 
 
 def _read(file: Path) -> Strokes:
-    strokes = Strokes(np.zeros(0, np.int64), [])
+    strokes = Strokes([])
     with np.load(file) as arrays:
         vars(strokes).update(arrays)
     return strokes
