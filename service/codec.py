@@ -18,7 +18,7 @@ from models.ocr.lattice import Place
 from models.ocr.types import DEFAULT_TOP_K as OCR_TOP_K
 from models.ocr.types import GrayArray, OcrAnswer, OcrRequest
 from service.observer import Timing
-from service.pipeline import Answered
+from service.outcome import Answered
 from service.settings import Settings
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from models.base import Model
-from models.errors import DeadlineExceeded, InvalidInput, ModelNotReady, Overloaded
+from models.errors import DeadlineExceeded, Overloaded
 from service.admission import Admission, Kind
 from service.batcher import Batcher
-from service.observer import NOBODY, Observer, Reason, Timing
+from service.observer import NOBODY, Observer, Reason
+from service.outcome import Answered, RowError, reason
 from service.stages import Job, Stages
 from service.threads import Threads
 
@@ -22,24 +23,6 @@ Answer = TypeVar("Answer")
 CHUNK_ROWS = 16
 """Rows of a batch call that are preprocessed in one go: few enough that the engine starts early and all threads share
 the work, enough that a row's part in the hop to a thread and back is small."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answered(Generic[Answer]):
-    """An answer, the version of the model that gave it, and where the time went."""
-
-    answer: Answer
-    version: int
-    timing: Timing
-
-
-class RowError(Exception):
-    """A row of a batch that was to succeed as a whole has failed."""
-
-    def __init__(self, number: int, error: Exception) -> None:
-        super().__init__(f"row {number}: {error}")
-        self.number = number
-        self.error = error
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,22 +233,3 @@ class Pipeline(Generic[Request, Answer]):
     def _lose(self) -> None:
         self.lost = True
         self._on_lost()
-
-
-def reason(error: BaseException) -> Reason:
-    """Why a row ended that ended with this error."""
-    match error:
-        case RowError():
-            return reason(error.error)
-        case asyncio.CancelledError():
-            return "cancelled"
-        case Overloaded():
-            return "full"
-        case DeadlineExceeded():
-            return "expired"
-        case InvalidInput():
-            return "invalid"
-        case ModelNotReady():
-            return "not_ready"
-        case _:
-            return "failed"

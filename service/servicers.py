@@ -20,7 +20,7 @@ from service import codec
 from service.admission import Kind
 from service.deadline import deadline_s
 from service.errors import to_status
-from service.pipeline import Answered, RowError
+from service.outcome import Answered, RowError
 from service.served import Served
 from service.settings import Settings
 from service.streams import answer_stream

@@ -19,7 +19,7 @@ from service.oip import describe
 from service.oip.adapters import Adapter, ClozeAdapter, OcrAdapter, Parameters
 from service.oip.statistics import Statistics
 from service.oip.tensors import Spec, read, shown, write
-from service.pipeline import Answered, RowError
+from service.outcome import Answered, RowError
 from service.served import AnyModel, AnyPipeline, Served
 from service.settings import Settings
 from service.streams import answer_stream
