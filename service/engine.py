@@ -8,6 +8,7 @@ from concurrent.futures import Executor, Future
 from typing import Any, ParamSpec, TypeVar
 
 from models.errors import InferenceError, ModelNotReady, TianziError
+from service.process import give_way
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class EngineThread(Executor):
             self._thread.join()
 
     def _work(self) -> None:
+        give_way()
         try:
             while (job := self._jobs.get()) is not None:
                 future, work = job

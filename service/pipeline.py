@@ -23,6 +23,9 @@ Answer = TypeVar("Answer")
 CHUNK_ROWS = 16
 """Rows of a batch call that are preprocessed in one go: few enough that the engine starts early and all threads share
 the work, enough that a row's part in the hop to a thread and back is small."""
+CAUTION = 1.5
+"""How many times the expected wait a call's time must be. Half of those that had just enough came too late under
+overload, and what was computed for them was lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +207,7 @@ class Pipeline(Generic[Request, Answer]):
         left_s = deadline_s - asyncio.get_running_loop().time()
         unseen = max(0, self._admission.rows - self._batcher.rows)  # rows that are being preprocessed
         wait_s = self._batcher.expected_s(kind is Kind.UNARY, unseen)
-        if wait_s >= left_s:
+        if CAUTION * wait_s >= left_s:
             self._drop(rows, "hopeless")
             times = f"about {wait_s:.3f} s until its answer, the deadline is in {left_s:.3f} s"
             raise DeadlineExceeded(f"model {self.model.name}: {times}")

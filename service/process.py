@@ -1,12 +1,20 @@
-"""What a server needs of the system and of gRPC: its port, signals, options."""
+"""What a server needs of the system and of gRPC: its port, signals, options, and which of its threads go first."""
 
 import asyncio
+import contextlib
+import os
 import signal
 import socket
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from service.settings import Settings, address
+
+COMPUTING_NICE = 5
+"""How much nicer than the event loop's thread those are that compute. On busy processors it gets three times their
+share: calls are taken in, and where they must be refused, before their deadlines."""
 
 
 def require_port(host: str, port: int) -> None:
@@ -17,6 +25,17 @@ def require_port(host: str, port: int) -> None:
             probe.bind((host, port))
     except OSError as error:
         raise OSError(f"cannot listen on {address(host, port)}: {error.strerror}") from None
+
+
+def give_way() -> None:
+    """Lets the event loop's thread go before the calling one and those that this one will start.
+
+    Only Linux tells threads apart.
+    """
+    if sys.platform == "linux":
+        wanted = min(os.getpriority(os.PRIO_PROCESS, os.getpid()) + COMPUTING_NICE, 19)
+        with contextlib.suppress(OSError):  # a sandbox may forbid it: the threads are equals then
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), wanted)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from service.observer import NOBODY, Observer, Several
 from service.oip.servicer import InferenceServicer
 from service.oip.statistics import Statistics
 from service.pipeline import Pipeline
-from service.process import channel_options, events_of_signals, require_port
+from service.process import channel_options, events_of_signals, give_way, require_port
 from service.reload import Reloader
 from service.served import AnyModel, AnyPipeline, Served
 from service.servicers import ClozeServicer, OcrServicer, ServerServicer
@@ -87,6 +87,7 @@ async def serve(
     with watching(settings, alone=teller is None) as observer:
 
         def load(name: str, version: int | None = None) -> AnyModel:
+            give_way()  # a run's threads are as nice as the one that loads
             return load_model(
                 name,
                 settings.bundle_root,

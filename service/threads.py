@@ -8,6 +8,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 from service.admission import Kind
+from service.process import give_way
 
 Result = TypeVar("Result")
 
@@ -49,6 +50,7 @@ class Crew:
             thread.join()
 
     def _work(self) -> None:
+        give_way()
         while (task := self._tasks.get()) is not None:
             done: list[tuple[_Task, Any, Exception | None]] = []
             hand_back = time.perf_counter() + HAND_BACK_S

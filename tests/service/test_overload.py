@@ -8,8 +8,10 @@ import grpc
 import pytest
 from tianzi.v1 import cloze_pb2, ocr_pb2
 
+from service.batcher import Batcher
 from service.errors import RETRY_MS
-from tests.service.calls import code, image, until
+from tests.service.calls import code, failure, image, until
+from tests.service.test_observer import Notes
 
 
 async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(serving: Any, fake_ocr: Any) -> None:
@@ -89,6 +91,21 @@ async def test_cancelling_one_of_several_batched_calls(
         del calls[2]
         assert [await code(call) for call in calls] == [grpc.StatusCode.OK] * 4
     assert sorted(fake_ocr.ran) == ["a", "b", "c", "first"]
+
+
+async def test_a_call_that_would_have_hardly_enough_time_is_refused_at_once(
+    serving: Any, fake_ocr: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Batcher, "expected_s", lambda *_: 10.0)
+    notes = Notes()
+    async with serving(notes) as running:
+        refused = await failure(running.ocr.Recognize(image(b"hurried"), timeout=14))
+        assert refused.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert "about 10.000 s until its answer" in (refused.details() or "")
+        assert await code(running.ocr.Recognize(image(b"patient"), timeout=16)) is grpc.StatusCode.OK
+        assert await code(running.ocr.Recognize(image(b"endless"))) is grpc.StatusCode.OK
+    assert fake_ocr.checked == ["patient", "endless"]
+    assert notes.drops == {"hopeless": 1}
 
 
 async def test_a_call_whose_deadline_passes_in_the_queue_never_runs(

@@ -1,11 +1,15 @@
 """The threads that preprocess: every call ends with its own outcome, and the event loop is woken once for many."""
 
 import asyncio
+import os
+import sys
 import threading
 
 import pytest
 
 from service import threads
+from service.engine import EngineThread
+from service.process import COMPUTING_NICE
 from service.threads import Crew
 from tests.fakes import WAIT_S
 
@@ -68,3 +72,17 @@ async def test_shutdown_waits_for_what_was_asked_for() -> None:
     await asyncio.sleep(0)
     crew.shutdown()
     assert await asyncio.gather(*calls) == list(range(50))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells threads apart")
+async def test_threads_that_compute_let_the_event_loop_go_first() -> None:
+    def nice() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    ours = nice()
+    crew, engine = Crew(1, "test"), EngineThread("test")
+    computing = [await crew.run(nice), await asyncio.wrap_future(engine.submit(nice))]
+    crew.shutdown()
+    engine.shutdown()
+    assert computing == [min(19, ours + COMPUTING_NICE)] * 2
+    assert nice() == ours
