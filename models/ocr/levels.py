@@ -10,10 +10,12 @@ MIN_CONTRAST = 8
 GRAYS = np.arange(256, dtype=np.float64)
 SQUARES = GRAYS * GRAYS
 # Shares of the variance that the two levels explain (Otsu's η): at the upper one they part cleanly and a tenth is cut
-# off at both ends, so that paper turns white and ink black; at the lower one much is said in between (few pixels, or
-# out of focus), and the ends lie outside the levels instead.
-PARTED, MIXED = 0.9, 0.8
-CUT_PARTED, CUT_MIXED = 0.1, -0.1
+# off at both ends, so that paper turns white and ink black; at the lower one, which is that of one bell of levels, most
+# is said in between (few pixels, out of focus, grain), and the ends lie far outside the levels instead.
+PARTED, MIXED = 0.93, 0.64
+CUT_PARTED, CUT_MIXED = 0.1, -0.4
+# Under this share there may be a third level: of a ground of two parts, or of a shadow.
+UNEXPLAINED = 0.89
 # Of a picture's border: ink does not stand there, but for what little a neighbour or a line leaves.
 TOUCHING, FREE = 0.05, 0.03
 # The extremes of an outlined character, as shares of the whole range; its ground lies beyond the third.
@@ -55,7 +57,7 @@ def find_levels(gray: GrayArray, histogram: Histogram) -> Levels | None:
     explained = float(between[threshold]) / pixels**2 / variance
     if explained >= PARTED:
         return _stretched(ink, ground, CUT_PARTED)
-    if explained < MIXED:
+    if explained < UNEXPLAINED:
         border = _border(gray)
         if ((border <= threshold) == (ink < ground)).mean() >= TOUCHING:
             found = _outlined(gray, border, count) or _of_three(gray, border, counts)

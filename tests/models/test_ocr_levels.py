@@ -41,6 +41,12 @@ def on_patches(rng: Rng) -> GrayArray:
     return (ground * (1 - mask()) + 5 * mask()).astype(np.uint8)
 
 
+def on_halves(rng: Rng) -> GrayArray:
+    """Black on a ground that is dark and even as far as some row, light and even under it."""
+    ground = np.where(np.arange(SIDE)[:, None] < rng.integers(20, 36), rng.integers(95, 110), 230)
+    return (ground * (1 - mask()) + 10 * mask()).astype(np.uint8)
+
+
 def likeness(crop: GrayArray, other: GrayArray) -> float:
     """Correlation of two crops, 1 for the same."""
     return float(np.corrcoef(crop.ravel(), other.ravel())[0, 1])
@@ -49,7 +55,7 @@ def likeness(crop: GrayArray, other: GrayArray) -> float:
 CLEAN = normalize_crop((255 * (1 - mask())).astype(np.uint8), 48)
 
 
-@pytest.mark.parametrize("picture", [outlined, on_patches])
+@pytest.mark.parametrize("picture", [outlined, on_patches, on_halves])
 @pytest.mark.parametrize("inverse", [False, True], ids=["as it is", "inverse"])
 @pytest.mark.parametrize("seed", range(5))
 def test_ink_on_a_ground_of_many_levels_is_found(picture: object, inverse: bool, seed: int) -> None:
@@ -57,7 +63,7 @@ def test_ink_on_a_ground_of_many_levels_is_found(picture: object, inverse: bool,
     drawn = 255 - drawn if inverse else drawn
     levels = find_levels(drawn, np.bincount(drawn.ravel(), minlength=256))
     assert levels is not None
-    dark_ink = (picture is on_patches) != inverse
+    dark_ink = (picture is not outlined) != inverse
     assert (levels[0] < levels[1]) == dark_ink
     assert likeness(normalize_crop(drawn, 48), CLEAN) > 0.85
 

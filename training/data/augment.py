@@ -16,8 +16,10 @@ from torch import Tensor
 
 from training.data.dice import Dice
 from training.data.surroundings import spread, surround, thin
+from training.data.wear import wear
 
 CANVAS_PX = 80
+SCATTERED_PX = 40  # of a smaller picture in scattered dots nothing can be read
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,12 @@ class Augment(Dice):
 
     def photograph(self, ink: Tensor) -> list[npt.NDArray[np.uint8]]:
         """(N, 1, S, S) ink → N grey pictures (H, W) uint8 that share one size."""
-        ink = surround(self, self.stroke_width(self.warp(ink)))
+        ink = surround(self, wear(self, self.stroke_width(self.warp(ink))))
         ink = self.resolution(ink)
         ink = self.ink_noise(self.blur(ink))
         gray = self.light(ink)
         pictures = [self.frame(one) for one in (gray[:, 0] * 255).round().clamp(0, 255).to(torch.uint8).numpy()]
-        return [self.jpeg(picture) for picture in pictures]
+        return [self.jpeg(self.bilevel(picture)) for picture in pictures]
 
     def warp(self, ink: Tensor) -> Tensor:
         """Rotation, shear, aspect, perspective and a smooth elastic field, onto (CANVAS_PX, CANVAS_PX)."""
@@ -106,7 +108,9 @@ class Augment(Dice):
     def resolution(self, ink: Tensor) -> Tensor:
         """Fewer pixels: one side a call, down to an 11 px character; averaged, or drawn with a sharper filter."""
         low = CANVAS_PX - (CANVAS_PX - 13) * min(1.0, 1.5 * self.level)
-        side = round(math.exp(self.uniform(math.log(low), math.log(CANVAS_PX + 16), 1).item()))
+        # More small ones than large ones: they are the harder.
+        share = self.uniform(0.0, 1.0, 1).item() ** 1.3
+        side = round(math.exp(math.log(low) + share * math.log((CANVAS_PX + 16) / low)))
         if self.uniform(0, 1, 1).item() < 0.5:
             return F.interpolate(ink, size=side, mode="area" if side < CANVAS_PX else "bilinear")
         return F.interpolate(ink, size=side, mode="bicubic", antialias=True).clamp(-1, 1)
@@ -155,7 +159,7 @@ class Augment(Dice):
         contrast = torch.lerp(self.uniform(0.2, 1.0, n, 1, 1, 1), torch.ones(n, 1, 1, 1), plain)
         gray = ground * (1 - ink * contrast)
         ramp = torch.linspace(-1, 1, side)
-        gray = gray * self.lamp(n, ramp)
+        gray = self.shade(gray * self.lamp(n, ramp), ramp)
         waves = self.uniform(-12, 12, n, 2, 1, 1) * math.pi
         stripes = torch.sin(waves[:, :1] * ramp.view(1, 1, 1, side) + waves[:, 1:] * ramp.view(1, 1, side, 1))
         gray = gray + stripes * 0.08 * contrast * self.chance(0.06, n)
@@ -178,6 +182,18 @@ class Augment(Dice):
         depth = self.uniform(0.1, 0.6, n, 1, 1, 1) * self.chance(0.15, n)
         return (1 + slope[:, :1] * along + slope[:, 1:] * across).clamp(0.1, 1.4) * (1 - depth * (1 - spot))
 
+    def shade(self, gray: Tensor, ramp: Tensor) -> Tensor:
+        """A step from light to shade along a straight line on a few, upright or level on most of them."""
+        shaded = self.chance(0.05, len(gray)).view(-1) > 0
+        n = int(shaded.sum())
+        turn = torch.randint(0, 4, (n, 1, 1, 1), generator=self.generator) * (math.pi / 2)
+        turn = turn + self.uniform(-0.8, 0.8, n, 1, 1, 1) * (torch.rand(n, 1, 1, 1, generator=self.generator) < 0.4)
+        along = turn.cos() * ramp.view(1, 1, 1, -1) + turn.sin() * ramp.view(1, 1, -1, 1)
+        shadow = (along > self.uniform(-0.6, 0.6, n, 1, 1, 1)) * self.uniform(0.15, 0.6, n, 1, 1, 1)
+        changed = gray.clone()
+        changed[shaded] = gray[shaded] * (1 - shadow)
+        return changed
+
     def frame(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """Off-centre: up to an eighth cut from or added to each side."""
         if self.uniform(0, 1, 1).item() > 0.3 * self.level:
@@ -188,9 +204,19 @@ class Augment(Dice):
         pads = ((max(0, top), max(0, bottom)), (max(0, left), max(0, right)))
         return np.pad(picture, pads, mode="edge")
 
+    def bilevel(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        """Black and white on some, as fax and cheap scans are: by a threshold, or by scattered dots."""
+        dice = self.uniform(0, 1, 1).item()
+        if dice > 0.06 * self.level:
+            return picture
+        if dice < 0.03 * self.level and len(picture) >= SCATTERED_PX:
+            return np.asarray(Image.fromarray(picture).convert("1").convert("L"))
+        low, high = np.percentile(picture, (2, 98))
+        return np.where(picture < low + (high - low) * self.uniform(0.35, 0.65, 1).item(), 0, 255).astype(np.uint8)
+
     def jpeg(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
         """JPEG's artefacts on some."""
-        if self.uniform(0, 1, 1).item() > 0.15 * self.level:
+        if self.uniform(0, 1, 1).item() > 0.2 * self.level:
             return picture
         buffer = io.BytesIO()
         Image.fromarray(picture).save(buffer, "JPEG", quality=int(self.uniform(8, 70, 1).item()))

@@ -23,8 +23,9 @@ from training.data.strokes import Strokes, load_strokes
 GROUP = 32  # pictures of one call share size, blur and the like
 HARD_SHARE = 0.65  # of groups that are augmented, at MIN_STRENGTH to 1 of the step's level
 MIN_STRENGTH = 0.5
-# Fonts of regular, running and round hands, whose strokes are written anew: three of four groups of hands.
-WRITTEN = ("lxgw-wenkai-light", "long-cang", "zhi-mang-xing", "yomogi")
+# Fonts of regular, running and round hands and of plain thin lines, whose strokes are written anew: three of four
+# groups of hands.
+WRITTEN = ("lxgw-wenkai-light", "noto-sans-light", "long-cang", "zhi-mang-xing", "yomogi")
 WRITTEN_SHARE = 0.75
 MAX_HASTE = 1.2
 

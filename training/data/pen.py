@@ -5,6 +5,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
+from scipy import ndimage
 
 from training.data.glyphs import GLYPH_PX, INK_PX
 from training.data.strokes import Floats, Stroke
@@ -13,6 +14,7 @@ FINE = 2  # drawn at so many times the size
 # Standard deviations at haste 1, in pixels of a glyph, radians, and of the logarithm of a length.
 SHIFT_PX, TREMBLE_PX, TURN, STRETCH = 2.4, 0.8, 0.1, 0.12
 SLANT, LEAN, SQUEEZE = 0.15, 0.1, 0.12  # of the whole character
+DRIFT_PX, KNOTS = 2.4, 4  # of neighbouring strokes together, as parts of a character lie: KNOTS × KNOTS over it
 LINK_PX = 26.0  # the pen stays down over no more than this
 WIDTHS_PX = 1.2, 4.2
 
@@ -22,9 +24,19 @@ def write(strokes: list[Stroke], rng: np.random.Generator, haste: float) -> npt.
     slant, lean = rng.normal(0, SLANT * haste), rng.normal(0, LEAN * haste)
     wide, high = np.exp(rng.normal(0, SQUEEZE * haste, 2))
     whole = np.array([[wide, slant], [lean, high]])
-    lines = [_hasty(stroke @ whole.T, rng, haste) for stroke in strokes]
+    lines = [_hasty(stroke @ whole.T, rng, haste) for stroke in _drifted(strokes, rng, haste)]
     lines = _linked(lines, rng, rng.uniform(0, 0.5) * haste)
     return _draw(lines, math.exp(rng.uniform(math.log(WIDTHS_PX[0]), math.log(WIDTHS_PX[1]))))
+
+
+def _drifted(strokes: list[Stroke], rng: np.random.Generator, haste: float) -> list[Stroke]:
+    """All strokes moved by one smooth field, so that parts of the character change place and size."""
+    points = np.concatenate(strokes)
+    knots = rng.normal(0, DRIFT_PX * haste, (2, KNOTS, KNOTS))
+    at = points.T * ((KNOTS - 1) / (GLYPH_PX - 1))
+    moves = [ndimage.map_coordinates(field, at, order=3, mode="nearest") for field in knots]
+    ends = np.cumsum([len(stroke) for stroke in strokes])[:-1]
+    return np.split(points + np.stack(moves, axis=1), ends)
 
 
 def _hasty(line: Stroke, rng: np.random.Generator, haste: float) -> Stroke:

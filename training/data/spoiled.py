@@ -3,7 +3,6 @@
 What training sees it learns; whether it has learnt more than that, pictures made in another way tell.
 """
 
-import io
 import math
 from collections.abc import Callable
 
@@ -11,55 +10,15 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
-from models.ocr.colour import colours_to_gray
 from models.ocr.types import GrayArray
-
-Rng = np.random.Generator
-Floats = npt.NDArray[np.float64]
-PAGE_PX, TYPE_PX = 54, 50
+from training.data.page import PAGE_PX, Rng, as_jpeg, axes, clouds, gray_page, ink_of, page_of, page_of_colours
+from training.data.worn import WORN
 
 
 def spoil(kind: str, glyphs: npt.NDArray[np.uint8], rng: Rng) -> list[GrayArray]:
     """(N, S, S) glyphs, black on white → N grey pictures, spoiled in one of KINDS."""
-    pages = [_page(glyph) for glyph in glyphs]
+    pages = [page_of(glyph) for glyph in glyphs]
     return [np.asarray(KINDS[kind](page, rng)) for page in pages]
-
-
-def _page(glyph: npt.NDArray[np.uint8]) -> Image.Image:
-    page, rim = Image.new("L", (PAGE_PX, PAGE_PX), 255), (PAGE_PX - TYPE_PX) // 2
-    page.paste(Image.fromarray(glyph).resize((TYPE_PX, TYPE_PX), Image.Resampling.LANCZOS), (rim, rim))
-    return page
-
-
-def _gray(values: Floats) -> Image.Image:
-    return Image.fromarray(values.clip(0, 255).astype(np.uint8))
-
-
-def _of_colours(rgb: Floats) -> Image.Image:
-    """(H, W, 3) → the grey that is recognised."""
-    return Image.fromarray(colours_to_gray(_gray(rgb)))
-
-
-def _as_jpeg(page: Image.Image, quality: int) -> Image.Image:
-    buffer = io.BytesIO()
-    page.save(buffer, "JPEG", quality=quality)
-    return Image.open(buffer)
-
-
-def _ink(page: Image.Image) -> Floats:
-    return 1 - np.asarray(page, np.float64) / 255
-
-
-def _clouds(rng: Rng, low: float, high: float) -> Floats:
-    small = Image.fromarray(rng.random((4, 4)).astype(np.float32))
-    field = np.asarray(small.resize((PAGE_PX, PAGE_PX), Image.Resampling.BICUBIC), np.float64)
-    return low + (high - low) * (field - field.min()) / float(np.ptp(field))
-
-
-def _xy() -> tuple[Floats, Floats]:
-    axis = np.linspace(-1, 1, PAGE_PX)
-    x, y = np.meshgrid(axis, axis)
-    return x, y
 
 
 def _blur(page: Image.Image, rng: Rng) -> Image.Image:
@@ -75,20 +34,20 @@ def _shake(page: Image.Image, rng: Rng) -> Image.Image:
 
 
 def _jpeg(page: Image.Image, rng: Rng) -> Image.Image:
-    return _as_jpeg(page, int(rng.integers(5, 25)))
+    return as_jpeg(page, int(rng.integers(5, 25)))
 
 
 def _grain(page: Image.Image, rng: Rng) -> Image.Image:
-    return _gray(np.asarray(page) + rng.normal(0, rng.uniform(20, 50), (PAGE_PX, PAGE_PX)))
+    return gray_page(np.asarray(page) + rng.normal(0, rng.uniform(20, 50), (PAGE_PX, PAGE_PX)))
 
 
 def _specks(page: Image.Image, rng: Rng) -> Image.Image:
     values, dice, share = np.array(page, np.float64), rng.random((PAGE_PX, PAGE_PX)), rng.uniform(0.03, 0.1)
-    return _gray(np.where(dice < share, 0, np.where(dice > 1 - share, 255, values)))
+    return gray_page(np.where(dice < share, 0, np.where(dice > 1 - share, 255, values)))
 
 
 def _faint(page: Image.Image, rng: Rng) -> Image.Image:
-    return _gray(rng.uniform(90, 170) + np.asarray(page) / 255 * rng.uniform(15, 50))
+    return gray_page(rng.uniform(90, 170) + np.asarray(page) / 255 * rng.uniform(15, 50))
 
 
 def _turned(page: Image.Image, rng: Rng) -> Image.Image:
@@ -105,14 +64,14 @@ def _perspective(page: Image.Image, rng: Rng) -> Image.Image:
 
 
 def _lamp(page: Image.Image, rng: Rng) -> Image.Image:
-    (x, y), turn = _xy(), rng.uniform(0, 2 * math.pi)
+    (x, y), turn = axes(), rng.uniform(0, 2 * math.pi)
     fall = 1 - rng.uniform(0.25, 0.45) * (1 + x * math.cos(turn) + y * math.sin(turn))
-    return _gray(np.asarray(page) * fall.clip(0.1))
+    return gray_page(np.asarray(page) * fall.clip(0.1))
 
 
 def _spot(page: Image.Image, rng: Rng) -> Image.Image:
-    (x, y), (cx, cy) = _xy(), rng.uniform(-1, 1, 2)
-    return _gray(np.asarray(page) * (0.35 + 0.65 * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / rng.uniform(0.8, 2))))
+    (x, y), (cx, cy) = axes(), rng.uniform(-1, 1, 2)
+    return gray_page(np.asarray(page) * (0.35 + 0.65 * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / rng.uniform(0.8, 2))))
 
 
 def _underline(page: Image.Image, rng: Rng) -> Image.Image:
@@ -128,9 +87,9 @@ def _small(page: Image.Image, rng: Rng) -> Image.Image:
 
 
 def _texture(page: Image.Image, rng: Rng) -> Image.Image:
-    paper = 200 + (_clouds(rng, -1, 1) + rng.normal(0, 0.5, (PAGE_PX, PAGE_PX))) * rng.uniform(12, 30)
-    ink = _ink(page)
-    return _gray(paper * (1 - ink) + ink * rng.uniform(10, 70))
+    paper = 200 + (clouds(rng, -1, 1) + rng.normal(0, 0.5, (PAGE_PX, PAGE_PX))) * rng.uniform(12, 30)
+    ink = ink_of(page)
+    return gray_page(paper * (1 - ink) + ink * rng.uniform(10, 70))
 
 
 def _patches(page: Image.Image, rng: Rng) -> Image.Image:
@@ -140,8 +99,8 @@ def _patches(page: Image.Image, rng: Rng) -> Image.Image:
     ):
         box = (int(x), int(y), int(x + width), int(y + height))
         ImageDraw.Draw(ground).rectangle(box, fill=int(rng.integers(90, 220)))
-    ink = _ink(page)
-    return _gray(np.asarray(ground) * (1 - ink) + ink * 5)
+    ink = ink_of(page)
+    return gray_page(np.asarray(ground) * (1 - ink) + ink * 5)
 
 
 def _frame(page: Image.Image, rng: Rng) -> Image.Image:
@@ -154,15 +113,15 @@ def _frame(page: Image.Image, rng: Rng) -> Image.Image:
 
 def _outlined(page: Image.Image, rng: Rng) -> Image.Image:
     """White with a black rim on clouds, as over a picture."""
-    rim, ink = _ink(page.filter(ImageFilter.MinFilter(5))), _ink(page)
-    return _gray(_clouds(rng, 60, 200) * (1 - rim) * (1 - ink) + ink * 255)
+    rim, ink = ink_of(page.filter(ImageFilter.MinFilter(5))), ink_of(page)
+    return gray_page(clouds(rng, 60, 200) * (1 - rim) * (1 - ink) + ink * 255)
 
 
 def _shadowed(page: Image.Image, rng: Rng) -> Image.Image:
-    ink = _ink(page)
+    ink = ink_of(page)
     shadow = 0.7 * np.roll(ink, (2, 2), (0, 1))
     ground = rng.uniform(120, 220) * (1 - shadow) + shadow * rng.uniform(40, 90)
-    return _gray(ground * (1 - ink) + ink * (255 if rng.random() < 0.5 else rng.uniform(0, 40)))
+    return gray_page(ground * (1 - ink) + ink * (255 if rng.random() < 0.5 else rng.uniform(0, 40)))
 
 
 def _stamped(page: Image.Image, rng: Rng) -> Image.Image:
@@ -176,7 +135,7 @@ def _stamped(page: Image.Image, rng: Rng) -> Image.Image:
     ImageDraw.Draw(seal).ellipse(box, outline=204, width=int(rng.integers(3, 7)))
     rgb = np.asarray(page.convert("RGB"), np.float64) * 0.85 + 30
     red = np.asarray(seal, np.float64)[..., None] / 255 * (1 - np.array([230, 40, 40]) / 255)
-    return _of_colours(rgb * (1 - red))
+    return page_of_colours(rgb * (1 - red))
 
 
 def _coloured(page: Image.Image, rng: Rng) -> Image.Image:
@@ -184,9 +143,9 @@ def _coloured(page: Image.Image, rng: Rng) -> Image.Image:
     ink, ground = rng.integers(0, 256, (2, 3))
     while math.dist(ink, ground) < 130:
         ink, ground = rng.integers(0, 256, (2, 3))
-    share = _ink(page)[..., None]
+    share = ink_of(page)[..., None]
     rgb = ground * (1 - share) + ink * share + rng.normal(0, 4, (PAGE_PX, PAGE_PX, 3))
-    return _of_colours(rgb)
+    return page_of_colours(rgb)
 
 
 def _photographed(page: Image.Image, rng: Rng) -> Image.Image:
@@ -194,8 +153,8 @@ def _photographed(page: Image.Image, rng: Rng) -> Image.Image:
     page = _texture(_blur(_turned(page, rng), rng) if rng.random() < 0.5 else _perspective(page, rng), rng)
     side = int(rng.integers(24, 40))
     page = page.resize((side, side), Image.Resampling.BOX)
-    noisy = _gray(np.asarray(page) + rng.normal(0, rng.uniform(5, 15), (side, side)))
-    return _as_jpeg(noisy, int(rng.integers(30, 70)))
+    noisy = gray_page(np.asarray(page) + rng.normal(0, rng.uniform(5, 15), (side, side)))
+    return as_jpeg(noisy, int(rng.integers(30, 70)))
 
 
 KINDS: dict[str, Callable[[Image.Image, Rng], Image.Image]] = {
@@ -203,7 +162,7 @@ KINDS: dict[str, Callable[[Image.Image, Rng], Image.Image]] = {
     for change in (
         _blur, _shake, _jpeg, _grain, _specks, _faint, _turned, _perspective,
         _lamp, _spot, _underline, _small, _texture, _patches, _frame, _outlined,
-        _shadowed, _stamped, _coloured, _photographed,
+        _shadowed, _stamped, _coloured, _photographed, *WORN,
     )
 }  # fmt: skip
 """Name → how a page (PAGE_PX, PAGE_PX), black on white, is spoiled; it may be drawn on."""

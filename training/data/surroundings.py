@@ -16,13 +16,16 @@ def surround(dice: Dice, ink: Tensor) -> Tensor:
 
 
 def relief(dice: Dice, ink: Tensor) -> Tensor:
-    """A shadow behind some, an outline in place of a few or around a few."""
+    """A shadow behind some, darker than the paper or lighter; an outline in place of a few or around a few."""
     n = ink.shape[0]
-    across, along = (int(shift) for shift in torch.randint(-3, 4, (2,), generator=dice.generator))
+    across, along = (int(shift) for shift in torch.randint(-4, 5, (2,), generator=dice.generator))
     changed = ink.clone()
-    shadowed = chosen(dice, 0.08, n)
-    shadow = torch.roll(ink[shadowed], (along, across), (2, 3))
-    changed[shadowed] = torch.maximum(ink[shadowed], shadow * dice.uniform(0.2, 0.7, len(shadow), 1, 1, 1))
+    shadowed = chosen(dice, 0.14, n)
+    shadow = torch.roll(ink[shadowed], (along, across), (2, 3)) * dice.uniform(0.2, 0.8, int(shadowed.sum()), 1, 1, 1)
+    opposite = torch.rand(len(shadow), 1, 1, 1, generator=dice.generator) < 0.5
+    changed[shadowed] = torch.where(
+        opposite, ink[shadowed] - shadow * (1 - ink[shadowed]), torch.maximum(ink[shadowed], shadow)
+    )
     hollow = chosen(dice, 0.03, n) & (ink.mean((1, 2, 3)) > 0.2)
     changed[hollow] = (spread(ink[hollow]) - thin(ink[hollow])).clamp(0, 1)
     rimmed = chosen(dice, 0.09, n)
@@ -32,13 +35,19 @@ def relief(dice: Dice, ink: Tensor) -> Tensor:
 
 
 def frame(dice: Dice, ink: Tensor) -> Tensor:
-    """The four lines of a table's cell around a few, as far off as a cell's are."""
+    """The four lines of a table's cell around a few, as far off as a cell's are, or a ring, as around a number."""
     n, side = ink.shape[0], ink.shape[-1]
-    framed = chosen(dice, 0.04, n)
-    space = int(dice.uniform(2, 12, 1).item())
+    framed = chosen(dice, 0.06, n)
     line = int(dice.uniform(1, 4, 1).item())
-    cells = F.pad(F.pad(ink[framed], [space] * 4), [line] * 4, value=1.0)
     changed = ink.clone()
+    if dice.uniform(0, 1, 1).item() < 0.6:
+        cells = F.pad(F.pad(ink[framed], [int(dice.uniform(2, 12, 1).item())] * 4), [line] * 4, value=1.0)
+    else:
+        cells = F.pad(ink[framed], [int(dice.uniform(10, 26, 1).item())] * 4)
+        radius = cells.shape[-1] / 2
+        axis = torch.arange(cells.shape[-1]) + 0.5 - radius
+        away = (axis.view(-1, 1) ** 2 + axis**2).sqrt()
+        cells = torch.maximum(cells, ((away < radius) & (away > radius - 1 - line)).float())
     changed[framed] = F.interpolate(cells, size=side, mode="bilinear")
     return changed
 
@@ -62,7 +71,7 @@ def rules(dice: Dice, ink: Tensor) -> Tensor:
 def stamp(dice: Dice, ink: Tensor) -> Tensor:
     """Part of a ring across a few, paler than the ink, as a seal's edge or a stroke of a pen."""
     n, side = ink.shape[0], ink.shape[-1]
-    stamped = chosen(dice, 0.06, n)
+    stamped = chosen(dice, 0.09, n)
     some = ink[stamped]
     n, axis = len(some), torch.linspace(-1, 1, side)
     centre, radius = dice.uniform(-2, 2, n, 2, 1, 1), dice.uniform(0.8, 2.4, n, 1, 1, 1)
