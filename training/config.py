@@ -29,8 +29,10 @@ class TrainConfig:
     threads: int = 0  # torch threads; 0 = every core
     workers: int = 1  # processes that make batches ahead; 0 = none
     device: str = "auto"  # auto, cpu or cuda
+    half: bool = False  # bfloat16 in the place of float32, where the device has it
+    minutes: float = 0.0  # brings the schedule to its end after so long, if not all steps are done; 0: takes its time
     log_every: int = 20
-    validate_every: int = 400
+    validate_every: int = 400  # 0: never
     checkpoint_seconds: float = 120.0
 
 
@@ -39,6 +41,7 @@ class OcrConfig(TrainConfig):
     """The recogniser's experiments."""
 
     net: str = "ocr"  # ocr or ocr-seed
+    group: int = 32  # pictures that share size, blur and the like; divides batch_size
     hanzi: int = 0  # learn only the first so many, to compare networks quickly; 0: every class
     crop_px: int = 48
     widths: tuple[int, ...] = (32, 64, 128, 256)

@@ -9,10 +9,10 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping, Sized
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from training.config import TrainConfig
+from training.curve import draw_curve
 
 Batch = TypeVar("Batch")
 CHECKPOINT, LOG, CURVE = "last.pt", "log.jsonl", "curve.png"
@@ -45,6 +46,14 @@ class Task(Protocol):
         """Figures on data that is never trained on; the net is in eval mode, without gradients."""
 
 
+@runtime_checkable
+class GpuFed(Protocol):
+    """A data set that has the GPU make part of its batches."""
+
+    def feed(self, first: int, device: torch.device, workers: int) -> Iterable[Any]:
+        """The batches from step `first` on, on the device."""
+
+
 def run_folder(config: TrainConfig) -> Path:
     """Where an experiment's checkpoint, log and curve are."""
     return Path("runs") / config.name
@@ -55,11 +64,11 @@ def pick_device(name: str) -> torch.device:
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
-def learning_rate(step: int, config: TrainConfig) -> float:
-    """Linear warm-up, then a half cosine to a hundredth."""
+def learning_rate(step: int, config: TrainConfig, spent: float = 0.0) -> float:
+    """Linear warm-up, then a half cosine to a hundredth. spent: the share of config.minutes that is over."""
     if step < config.warmup_steps:
         return config.lr * (step + 1) / config.warmup_steps
-    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    done = max(spent, (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps))
     return config.lr * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
 
 
@@ -75,6 +84,7 @@ def train(task: Task, resume: bool, initial: Mapping[str, Tensor] | None = None)
         torch.set_num_threads(config.threads)
     seed_everything(config.seed)
     device = pick_device(config.device)
+    torch.backends.cudnn.benchmark = device.type == "cuda"  # the shapes stay the same
     net = task.build_net().to(device, memory_format=torch.channels_last)
     if initial is not None:
         load_matching(net, initial)
@@ -85,36 +95,44 @@ def train(task: Task, resume: bool, initial: Mapping[str, Tensor] | None = None)
     _trim_log(folder / LOG, first)
     batches = task.batches()
     assert isinstance(batches, Sized)
-    loader = DataLoader(
-        Subset(batches, range(first, len(batches))),
-        batch_size=None,
-        num_workers=config.workers,
-        multiprocessing_context="fork" if config.workers else None,  # shares the data's memory
-        worker_init_fn=_one_thread,
-    )
+    loader: Iterable[Any]
+    if device.type == "cuda" and isinstance(batches, GpuFed):
+        loader = batches.feed(first, device, config.workers)
+    else:
+        loader = DataLoader(
+            Subset(batches, range(first, len(batches))),
+            batch_size=None,
+            num_workers=config.workers,
+            multiprocessing_context="fork" if config.workers else None,  # shares the data's memory
+            worker_init_fn=_one_thread,
+        )
+    began = time.monotonic()
     saved, since, seen = time.monotonic(), time.monotonic(), 0
     with _progress() as bar, (folder / LOG).open("a", encoding="utf-8") as log:
         row = bar.add_task(config.name, total=config.steps, completed=first, note="")
         for step, batch in enumerate(loader, start=first):
             net.train()
+            spent = (time.monotonic() - began) / (60 * config.minutes) if config.minutes else 0.0
+            lr = learning_rate(step, config, spent)
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step, config)
+                group["lr"] = lr
             optimizer.zero_grad(set_to_none=True)
-            loss, stats = task.loss(net, to_device(batch, device))
+            with torch.autocast(device.type, torch.bfloat16, enabled=config.half):
+                loss, stats = task.loss(net, to_device(batch, device))
             loss.backward()  # type: ignore[no-untyped-call]
             nn.utils.clip_grad_norm_(net.parameters(), config.clip_norm)
             optimizer.step()
-            seen, last = seen + 1, step + 1 == config.steps
+            seen, last = seen + 1, step + 1 == config.steps or spent >= 1
             if (step + 1) % config.log_every == 0 or last:
                 rate = seen * config.batch_size / (time.monotonic() - since)
-                note = {"loss": loss.item(), **stats, "lr": learning_rate(step, config), "samples_per_s": rate}
+                note = {"loss": loss.item(), **stats, "lr": lr, "samples_per_s": rate}
                 if not math.isfinite(note["loss"]):
                     raise FloatingPointError(f"step {step + 1}: loss is {note['loss']}; lower lr, resume")
                 _write_line(log, {"step": step + 1, **note})
                 bar.update(row, note=" ".join(f"{k} {v:.3g}" for k, v in note.items()))
                 since, seen = time.monotonic(), 0
             bar.update(row, completed=step + 1)
-            if (step + 1) % config.validate_every == 0 or last:
+            if config.validate_every and ((step + 1) % config.validate_every == 0 or last):
                 figures = evaluated(net, task.validate)
                 _write_line(log, {"step": step + 1, "validation": figures})
                 draw_curve(folder / LOG, folder / CURVE)
@@ -123,6 +141,8 @@ def train(task: Task, resume: bool, initial: Mapping[str, Tensor] | None = None)
             if time.monotonic() - saved > config.checkpoint_seconds or last:
                 save_checkpoint(folder / CHECKPOINT, net, optimizer, step + 1, config)
                 saved = time.monotonic()
+            if last:
+                break
     return net.eval()
 
 
@@ -180,33 +200,6 @@ def load_matching(net: nn.Module, weights: Mapping[str, Tensor]) -> int:
     fitting = {k: v for k, v in weights.items() if k in own and own[k].shape == v.shape}
     net.load_state_dict({**own, **fitting})
     return len(fitting)
-
-
-def draw_curve(log: Path, target: Path) -> None:
-    """Loss and validation figures over steps, as a PNG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    losses = [(line["step"], line["loss"]) for line in lines if "loss" in line]
-    figures = [line for line in lines if "validation" in line]
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
-    if losses:
-        left.plot(*zip(*losses, strict=True), lw=0.8)
-    left.set(xlabel="step", ylabel="training loss", title=log.parent.name)
-    for name in figures[-1]["validation"] if figures else ():
-        right.plot([f["step"] for f in figures], [f["validation"].get(name) for f in figures], marker=".", label=name)
-    right.set(xlabel="step", title="validation")
-    if figures:
-        right.legend(fontsize=8)
-    for axes in (left, right):
-        axes.grid(alpha=0.3)
-    temporary = target.with_suffix(".tmp")
-    figure.savefig(temporary, format="png", dpi=110)
-    pyplot.close(figure)
-    temporary.replace(target)
 
 
 def _progress() -> Progress:

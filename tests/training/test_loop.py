@@ -77,6 +77,22 @@ def test_learns_logs_and_draws() -> None:
         assert curve.format == "PNG" and curve.width > 400
 
 
+def test_a_schedule_of_minutes_ends_before_its_steps() -> None:
+    began = time.monotonic()
+    train(LineTask(config(steps=100_000, minutes=0.02, validate_every=0), pause_s=0.001), resume=False)
+    assert time.monotonic() - began < 30
+    last = lines()[-1]
+    assert last["lr"] == pytest.approx(0.001) and last["step"] < 100_000  # type: ignore[operator]
+    assert not [line for line in lines() if "validation" in line]
+    assert (run_folder(config()) / CHECKPOINT).exists()
+
+
+def test_half_precision_learns_too() -> None:
+    net = train(LineTask(config(half=True)), resume=False)
+    assert isinstance(net, nn.Linear) and net.weight.dtype == torch.float32
+    assert net.weight.item() == pytest.approx(3, abs=0.1)
+
+
 def test_same_seed_same_weights() -> None:
     first, second = (train(LineTask(config(name=name, steps=20)), resume=False) for name in ("a", "b"))
     assert torch.equal(first.weight, second.weight)

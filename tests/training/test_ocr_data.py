@@ -150,8 +150,9 @@ def test_augmentation_keeps_easy_glyphs_and_changes_hard_ones(latin: Glyphs) -> 
     clean = np.stack([normalize_crop(image, 48) for image in latin.images[:32]]).astype(int)
 
     def change(level: float) -> float:
-        pictures = Augment(1, level).photograph(ink)
-        return float(np.abs(np.stack([normalize_crop(p, 48) for p in pictures]).astype(int) - clean).mean())
+        pictures = [Augment(seed, level).photograph(ink) for seed in range(4)]
+        crops = np.stack([[normalize_crop(picture, 48) for picture in group] for group in pictures])
+        return float(np.abs(crops.astype(int) - clean).mean())
 
     easy, hard = change(0.0), change(1.0)
     assert easy < 15 and hard > 1.8 * easy

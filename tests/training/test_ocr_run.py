@@ -40,7 +40,7 @@ CATALOGUE = [
     Font("serif", (FONTS / "DejaVuSerif.ttf",), 0, "print", 1.0, True),
 ]
 CONFIG = OcrConfig(
-    task="ocr", name="small", steps=60, batch_size=64, lr=1e-2, warmup_steps=5, threads=1, workers=0, crop_px=24,
+    task="ocr", name="small", steps=60, batch_size=64, group=8, lr=1e-2, warmup_steps=5, threads=1, workers=0, crop_px=24,
     widths=(8, 16, 16), blocks=(0, 0, 1), embedding=16, activation="damped", validate_every=60, validation_samples=40,
 )  # fmt: skip
 
@@ -64,7 +64,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[OcrTask, torch.nn.Mod
 def test_it_learns(run: tuple[OcrTask, torch.nn.Module, Path]) -> None:
     log = [json.loads(line) for line in (run[2].parents[2] / "runs/small/log.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in log if "loss" in line]
-    assert losses[-1] < losses[0] - 2
+    assert losses[-1] < losses[0] - 1.5
     assert set(log[-1]["validation"]) == {"clean", "degraded", "nothing", "several"}
 
 

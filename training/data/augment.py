@@ -3,7 +3,6 @@
 Works on ink (N, 1, H, W) float, 0 = paper, 1 = ink, a batch at a time; `level` in [0, 1] scales how hard it is.
 """
 
-import io
 import math
 from dataclasses import dataclass
 
@@ -11,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from training.data.dice import Dice
+from training.data.scan import scan
 from training.data.surroundings import spread, surround, thin
 from training.data.wear import wear
 
 CANVAS_PX = 80
-SCATTERED_PX = 40  # of a smaller picture in scattered dots nothing can be read
+MAX_SIDE_PX = CANVAS_PX + 16  # of what the camera sees
 
 
 @dataclass(frozen=True)
@@ -47,20 +46,23 @@ STYLES = {
 class Augment(Dice):
     """Random pictures of glyphs."""
 
-    def __init__(self, seed: int, level: float, style: str = "print") -> None:
-        super().__init__(seed, level)
-        self.style = STYLES[style]
-        axis = (torch.arange(CANVAS_PX) + 0.5) * (2 / CANVAS_PX) - 1
+    def __init__(self, seed: int, level: float, style: str = "print", device: torch.device | str = "cpu") -> None:
+        super().__init__(seed, level, device)
+        self.seed, self.style = seed, STYLES[style]
+        axis = self.line(1 / CANVAS_PX - 1, 1 - 1 / CANVAS_PX, CANVAS_PX)
         self.pixels = torch.cartesian_prod(axis, axis).flip(1)  # (H·W, 2): x, y of each pixel, -1 to 1
 
     def photograph(self, ink: Tensor) -> list[npt.NDArray[np.uint8]]:
-        """(N, 1, S, S) ink → N grey pictures (H, W) uint8 that share one size."""
+        """(N, 1, S, S) ink → N grey pictures (H, W) uint8, as the server may be sent them."""
+        rng = np.random.default_rng(self.seed)
+        return [scan(rng, self.level, picture) for picture in self.expose(ink).cpu().numpy()]
+
+    def expose(self, ink: Tensor) -> Tensor:
+        """(N, 1, S, S) ink → (N, H, H) uint8: what the camera sees, of one size."""
         ink = surround(self, wear(self, self.stroke_width(self.warp(ink))))
         ink = self.resolution(ink)
         ink = self.ink_noise(self.blur(ink))
-        gray = self.light(ink)
-        pictures = [self.frame(one) for one in (gray[:, 0] * 255).round().clamp(0, 255).to(torch.uint8).numpy()]
-        return [self.jpeg(self.bilevel(picture)) for picture in pictures]
+        return (self.light(ink)[:, 0] * 255).round().clamp(0, 255).to(torch.uint8)
 
     def warp(self, ink: Tensor) -> Tensor:
         """Rotation, shear, aspect, perspective and a smooth elastic field, onto (CANVAS_PX, CANVAS_PX)."""
@@ -84,7 +86,7 @@ class Augment(Dice):
 
     def field(self, n: int, knots: int, inner: int) -> Tensor:
         """(n, CANVAS_PX, CANVAS_PX, 2): a smooth random field through knots × knots values of unit variance."""
-        field = torch.randn(n, 2, knots, knots, generator=self.generator)
+        field = self.normal(n, 2, knots, knots)
         field = F.interpolate(field, size=inner, mode="bicubic", align_corners=True)
         return F.interpolate(field, size=CANVAS_PX, mode="bilinear", align_corners=True).permute(0, 2, 3, 1)
 
@@ -92,11 +94,9 @@ class Augment(Dice):
         """Bolder or thinner strokes."""
         n = ink.shape[0]
         amount = self.uniform(-1, 1, n, 1, 1, 1) * self.chance(0.5, n)
-        bolder, thinner = amount.view(n) > 0, amount.view(n) < 0
-        changed = ink.clone()
-        changed[bolder] = torch.lerp(ink[bolder], spread(ink[bolder]), amount[bolder])
+        changed = torch.lerp(ink, spread(ink), amount.clamp(min=0))
         # Thinning hairlines away would leave nothing to read: it goes half as far.
-        changed[thinner] = torch.lerp(ink[thinner], thin(ink[thinner]), -self.style.thinning * amount[thinner])
+        changed = torch.lerp(changed, thin(ink), self.style.thinning * (-amount).clamp(min=0))
         if self.style.pen:
             line = torch.lerp(thin(ink), thin(thin(ink)), self.uniform(0.0, 1.0, n, 1, 1, 1))
             pen = (self.chance(self.style.pen, n) > 0) & (
@@ -109,9 +109,9 @@ class Augment(Dice):
         """Fewer pixels: one side a call, down to an 11 px character; averaged, or drawn with a sharper filter."""
         low = CANVAS_PX - (CANVAS_PX - 13) * min(1.0, 1.5 * self.level)
         # More small ones than large ones: they are the harder.
-        share = self.uniform(0.0, 1.0, 1).item() ** 1.3
-        side = round(math.exp(math.log(low) + share * math.log((CANVAS_PX + 16) / low)))
-        if self.uniform(0, 1, 1).item() < 0.5:
+        share = self.number(0.0, 1.0) ** 1.3
+        side = round(math.exp(math.log(low) + share * math.log(MAX_SIDE_PX / low)))
+        if self.number(0, 1) < 0.5:
             return F.interpolate(ink, size=side, mode="area" if side < CANVAS_PX else "bilinear")
         return F.interpolate(ink, size=side, mode="bicubic", antialias=True).clamp(-1, 1)
 
@@ -119,24 +119,23 @@ class Augment(Dice):
         """Out of focus by up to 2.4 px on some, a shaking hand's streak of up to 7 px on a few."""
         n, side = ink.shape[0], ink.shape[-1]
         # A character of 16 px blurred as far as one of 50 px would be a blot.
-        sigma = self.uniform(0.3, min(2.4, side / 26), 1).item()
-        taps = torch.exp(-0.5 * (torch.arange(-5, 6).float() / sigma) ** 2)
+        sigma = self.number(0.3, min(2.4, side / 26))
+        taps = torch.exp(-0.5 * (self.line(-5, 5, 11) / sigma) ** 2)
         taps = taps / taps.sum()
-        chosen = self.chance(0.4, n).view(n) > 0
+        chosen = self.chosen(0.4, n)
         soft = F.conv2d(ink[chosen], taps.view(1, 1, 11, 1), padding=(5, 0))
         ink = ink.clone()
         ink[chosen] = F.conv2d(soft, taps.view(1, 1, 1, 11), padding=(0, 5))
-        shaken = self.chance(0.08, n).view(n) > 0
+        shaken = self.chosen(0.08, n)
         ink[shaken] = F.conv2d(ink[shaken], self.streak(min(3.5, side / 18)), padding=3)
         return ink
 
     def streak(self, reach: float) -> Tensor:
         """(1, 1, 7, 7): a line of a random direction through the middle, at most `reach` px to each side."""
-        turn, half = self.uniform(0, math.pi, 1), self.uniform(0.5, reach, 1)
-        steps = torch.linspace(-1, 1, 25) * half
-        centres = torch.arange(-3, 4).float()
-        across = (1 - (centres[:, None] - steps * turn.cos()).abs()).clamp(0)
-        along = (1 - (centres[:, None] - steps * turn.sin()).abs()).clamp(0)
+        turn, half = self.number(0, math.pi), self.number(0.5, reach)
+        steps, centres = self.line(-half, half, 25), self.line(-3, 3, 7)
+        across = (1 - (centres[:, None] - steps * math.cos(turn)).abs()).clamp(0)
+        along = (1 - (centres[:, None] - steps * math.sin(turn)).abs()).clamp(0)
         line = along @ across.T
         return (line / line.sum()).view(1, 1, 7, 7)
 
@@ -145,31 +144,31 @@ class Augment(Dice):
         n = ink.shape[0]
         share = self.uniform(0.0, 0.18, n, 1, 1, 1) * self.chance(0.15, n)
         paper = self.uniform(0.0, 0.15, n, 1, 1, 1) * self.chance(0.05, n)
-        dice = torch.rand(ink.shape, generator=self.generator)
+        dice = self.uniform(0, 1, *ink.shape)
         return torch.where(dice < share, 1.0, torch.where(dice > 1 - paper, 0.0, ink))
 
     def light(self, ink: Tensor) -> Tensor:
         """Ink → grey in [0, 1]: contrast, uneven light, paper texture, sensor noise, inverse video."""
         n, side = ink.shape[0], ink.shape[-1]
         plain = 1 - self.chance(0.6, n)
-        ground = torch.lerp(self.uniform(0.45, 1.0, n, 1, 1, 1), torch.ones(n, 1, 1, 1), plain)
+        ground = torch.lerp(self.uniform(0.45, 1.0, n, 1, 1, 1), torch.ones_like(plain), plain)
         # A rim lighter than the ground is seen on a ground that leaves it room.
         rimmed = (ink.amin((1, 2, 3), keepdim=True) < -0.1).float()
         ground = torch.lerp(ground, self.uniform(0.35, 0.75, n, 1, 1, 1), rimmed)
-        contrast = torch.lerp(self.uniform(0.2, 1.0, n, 1, 1, 1), torch.ones(n, 1, 1, 1), plain)
+        contrast = torch.lerp(self.uniform(0.2, 1.0, n, 1, 1, 1), torch.ones_like(plain), plain)
         gray = ground * (1 - ink * contrast)
-        ramp = torch.linspace(-1, 1, side)
+        ramp = self.line(-1, 1, side)
         gray = self.shade(gray * self.lamp(n, ramp), ramp)
         waves = self.uniform(-12, 12, n, 2, 1, 1) * math.pi
         stripes = torch.sin(waves[:, :1] * ramp.view(1, 1, 1, side) + waves[:, 1:] * ramp.view(1, 1, side, 1))
         gray = gray + stripes * 0.08 * contrast * self.chance(0.06, n)
-        knots = int(self.uniform(4, 20, 1).item())
-        mode = "bilinear" if self.uniform(0, 1, 1).item() < 0.7 else "nearest"  # cloudy, or made of patches
-        texture = F.interpolate(torch.randn(n, 1, knots, knots, generator=self.generator), size=side, mode=mode)
+        knots = self.whole(4, 20)
+        mode = "bilinear" if self.number(0, 1) < 0.7 else "nearest"  # cloudy, or made of patches
+        texture = F.interpolate(self.normal(n, 1, knots, knots), size=side, mode=mode)
         amount = self.uniform(0.02, 0.13, n, 1, 1, 1) * contrast * self.chance(0.25, n)
         # Print gets a rim where it stands on pictures.
         gray = gray + texture * (amount + rimmed * self.uniform(0.0, 0.25, n, 1, 1, 1) * (1 - ink.abs()))
-        grain = torch.randn(gray.shape, generator=self.generator)
+        grain = self.normal(*gray.shape)
         gray = gray + grain * self.uniform(0.0, 0.12, n, 1, 1, 1) * contrast * self.chance(0.4, n)
         return torch.lerp(gray, 1 - gray, self.chance(0.2, n)).clamp(0, 1)
 
@@ -184,40 +183,12 @@ class Augment(Dice):
 
     def shade(self, gray: Tensor, ramp: Tensor) -> Tensor:
         """A step from light to shade along a straight line on a few, upright or level on most of them."""
-        shaded = self.chance(0.05, len(gray)).view(-1) > 0
-        n = int(shaded.sum())
-        turn = torch.randint(0, 4, (n, 1, 1, 1), generator=self.generator) * (math.pi / 2)
-        turn = turn + self.uniform(-0.8, 0.8, n, 1, 1, 1) * (torch.rand(n, 1, 1, 1, generator=self.generator) < 0.4)
+        shaded = self.chosen(0.05, len(gray))
+        n = len(shaded)
+        turn = self.uniform(0, 4, n, 1, 1, 1).floor() * (math.pi / 2)
+        turn = turn + self.uniform(-0.8, 0.8, n, 1, 1, 1) * (self.uniform(0, 1, n, 1, 1, 1) < 0.4)
         along = turn.cos() * ramp.view(1, 1, 1, -1) + turn.sin() * ramp.view(1, 1, -1, 1)
         shadow = (along > self.uniform(-0.6, 0.6, n, 1, 1, 1)) * self.uniform(0.15, 0.6, n, 1, 1, 1)
         changed = gray.clone()
         changed[shaded] = gray[shaded] * (1 - shadow)
         return changed
-
-    def frame(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Off-centre: up to an eighth cut from or added to each side."""
-        if self.uniform(0, 1, 1).item() > 0.3 * self.level:
-            return picture
-        side = picture.shape[0]
-        top, bottom, left, right = (self.uniform(-0.07, 0.12, 4) * side).round().int().tolist()
-        picture = picture[max(0, -top) : side - max(0, -bottom), max(0, -left) : side - max(0, -right)]
-        pads = ((max(0, top), max(0, bottom)), (max(0, left), max(0, right)))
-        return np.pad(picture, pads, mode="edge")
-
-    def bilevel(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """Black and white on some, as fax and cheap scans are: by a threshold, or by scattered dots."""
-        dice = self.uniform(0, 1, 1).item()
-        if dice > 0.06 * self.level:
-            return picture
-        if dice < 0.03 * self.level and len(picture) >= SCATTERED_PX:
-            return np.asarray(Image.fromarray(picture).convert("1").convert("L"))
-        low, high = np.percentile(picture, (2, 98))
-        return np.where(picture < low + (high - low) * self.uniform(0.35, 0.65, 1).item(), 0, 255).astype(np.uint8)
-
-    def jpeg(self, picture: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        """JPEG's artefacts on some."""
-        if self.uniform(0, 1, 1).item() > 0.2 * self.level:
-            return picture
-        buffer = io.BytesIO()
-        Image.fromarray(picture).save(buffer, "JPEG", quality=int(self.uniform(8, 70, 1).item()))
-        return np.asarray(Image.open(buffer))

@@ -1,7 +1,8 @@
 """Batches for the recogniser: glyphs drawn at random, augmented, then cropped as the server crops."""
 
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -18,16 +19,34 @@ from training.data.glyphs import Glyphs
 from training.data.nothing import draw_nothing
 from training.data.pen import write
 from training.data.plates import Photographs, binarise, vary
+from training.data.scan import jpeg, scan
 from training.data.strokes import Strokes, load_strokes
 
-GROUP = 32  # pictures of one call share size, blur and the like
+GROUP = 32  # pictures that share size, blur and the like, where they are drawn to measure
 HARD_SHARE = 0.65  # of groups that are augmented, at MIN_STRENGTH to 1 of the step's level
 MIN_STRENGTH = 0.5
 # Fonts of regular, running and round hands and of plain thin lines, whose strokes are written anew: three of four
 # groups of hands.
-WRITTEN = ("lxgw-wenkai-light", "noto-sans-light", "long-cang", "zhi-mang-xing", "yomogi")
+WRITTEN = ("lxgw-wenkai-light", "noto-sans-light", "long-cang", "zhi-mang-xing", "yomogi", "seto", "iansui")
 WRITTEN_SHARE = 0.75
-MAX_HASTE = 1.2
+MAX_HASTE = 1.4
+
+
+@dataclass(frozen=True)
+class Group:
+    """Glyphs that share size, blur and the like. images: (N, S, S) uint8, black on white; ids: (N,) class numbers."""
+
+    images: npt.NDArray[np.uint8]
+    ids: npt.NDArray[np.int64]
+    plate: bool
+    style: str  # how they are bent, a key of augment.STYLES
+    strength: float
+    seed: int
+
+    def expose(self, device: torch.device | str = "cpu") -> Tensor:
+        """(N, H, H) uint8 on the device: what the camera sees of them."""
+        ink = 1 - torch.from_numpy(self.images).to(device).float().unsqueeze(1) / 255
+        return Augment(self.seed, self.strength, self.style, device).expose(ink)
 
 
 class GlyphSampler:
@@ -100,34 +119,57 @@ class OcrBatches(Dataset[tuple[Tensor, Tensor]]):
         return self.config.steps
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        done = []
+        for number in range(self.groups):
+            group = self.draw(step, number)
+            done.append(self.finish(group, group.expose().numpy()))
+        crops, labels = zip(*done, strict=True)
+        return torch.from_numpy(np.concatenate(crops)).unsqueeze(1), torch.from_numpy(np.concatenate(labels))
+
+    def feed(self, first: int, device: torch.device, workers: int) -> Iterable[tuple[Tensor, Tensor]]:
+        """The batches from step `first` on, bent and lit on the device."""
+        from training.data.conveyor import Conveyor  # which reads this module
+
+        return Conveyor(self, first, device, workers)
+
+    @property
+    def groups(self) -> int:
+        """Of a batch."""
+        return self.config.batch_size // self.config.group
+
+    def draw(self, step: int, number: int) -> Group:
+        """Group `number` of a step's batch: glyphs, and how they are to be bent."""
         c = self.config
-        rng = np.random.default_rng((c.seed, step))
+        rng = np.random.default_rng((c.seed, step, number))
         # Easy pictures first: a fresh network learns nothing from the hard ones.
         level = min(1.0, 0.2 + 0.8 * step / max(1, c.level_warmup * c.steps))
-        crops, labels = [], []
-        for _ in range(c.batch_size // GROUP):
-            style = rng.choice(
-                ["print", "hand", "plate"], p=[1 - c.hand_share - c.plate_share, c.hand_share, c.plate_share]
-            )
-            # Part stays clean print at any level.
-            hard = style != "print" or rng.random() < HARD_SHARE
-            strength = level * rng.uniform(MIN_STRENGTH, 1.0) if hard else 0.1
-            if style == "hand" and self.pen and rng.random() < WRITTEN_SHARE:
-                # Bent already; most of what is written is seen well.
-                images, ids = self.pen.draw(rng, GROUP)
-                augment = Augment(int(rng.integers(2**62)), strength * rng.uniform(0.1, 1.0))
-            else:
-                images, ids = self.samplers[style].draw(rng, GROUP)
-                augment = Augment(int(rng.integers(2**62)), strength, style)
-            pictures = augment.photograph(1 - torch.from_numpy(images).float().unsqueeze(1) / 255)
-            if style == "plate":
-                self._plates(rng, pictures, ids)
-            for i in np.flatnonzero(rng.random(GROUP) < c.nothing_share):
-                several = images if rng.random() < 0.6 else self.alphanumeric.draw(rng, 4)[0]
-                pictures[i], ids[i] = augment.jpeg(draw_nothing(rng, several)), self.num_classes
-            crops += [normalize_crop(picture, c.crop_px) for picture in pictures]
-            labels.append(ids)
-        return torch.from_numpy(np.stack(crops)).unsqueeze(1), torch.from_numpy(np.concatenate(labels))
+        style = rng.choice(
+            ["print", "hand", "plate"], p=[1 - c.hand_share - c.plate_share, c.hand_share, c.plate_share]
+        )
+        # Part stays clean print at any level.
+        hard = style != "print" or rng.random() < HARD_SHARE
+        strength = level * rng.uniform(MIN_STRENGTH, 1.0) if hard else 0.1
+        bent = str(style)
+        if style == "hand" and self.pen and rng.random() < WRITTEN_SHARE:
+            # Bent already; most of what is written is seen well.
+            images, ids = self.pen.draw(rng, c.group)
+            strength, bent = strength * rng.uniform(0.1, 1.0), "print"
+        else:
+            images, ids = self.samplers[style].draw(rng, c.group)
+        return Group(images, ids, style == "plate", bent, strength, int(rng.integers(2**62)))
+
+    def finish(
+        self, group: Group, exposed: npt.NDArray[np.uint8]
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+        """What the camera saw of a group (N, H, H) → crops (N, crop_px, crop_px) and labels (N,)."""
+        rng, ids = np.random.default_rng(group.seed), group.ids.copy()
+        pictures = [scan(rng, group.strength, picture) for picture in exposed]
+        if group.plate:
+            self._plates(rng, pictures, ids)
+        for i in np.flatnonzero(rng.random(len(ids)) < self.config.nothing_share):
+            several = group.images if rng.random() < 0.6 else self.alphanumeric.draw(rng, 4)[0]
+            pictures[i], ids[i] = jpeg(rng, group.strength, draw_nothing(rng, several)), self.num_classes
+        return np.stack([normalize_crop(picture, self.config.crop_px) for picture in pictures]), ids
 
     def _plates(
         self, rng: np.random.Generator, pictures: list[npt.NDArray[np.uint8]], ids: npt.NDArray[np.int64]

@@ -16,7 +16,10 @@ SHIFT_PX, TREMBLE_PX, TURN, STRETCH = 2.4, 0.8, 0.1, 0.12
 SLANT, LEAN, SQUEEZE = 0.15, 0.1, 0.12  # of the whole character
 DRIFT_PX, KNOTS = 2.4, 4  # of neighbouring strokes together, as parts of a character lie: KNOTS × KNOTS over it
 LINK_PX = 26.0  # the pen stays down over no more than this
+TAIL = 0.1, 0.5  # of the way to the next stroke's beginning, drawn where the pen is lifted late
+BEND_PX = 1.6  # standard deviation at haste 1 of how far a stroke's middle is off the line between its ends
 WIDTHS_PX = 1.2, 4.2
+PRESSURE = 0.12  # standard deviation of the logarithm of a stroke's width
 
 
 def write(strokes: list[Stroke], rng: np.random.Generator, haste: float) -> npt.NDArray[np.uint8]:
@@ -26,7 +29,8 @@ def write(strokes: list[Stroke], rng: np.random.Generator, haste: float) -> npt.
     whole = np.array([[wide, slant], [lean, high]])
     lines = [_hasty(stroke @ whole.T, rng, haste) for stroke in _drifted(strokes, rng, haste)]
     lines = _linked(lines, rng, rng.uniform(0, 0.5) * haste)
-    return _draw(lines, math.exp(rng.uniform(math.log(WIDTHS_PX[0]), math.log(WIDTHS_PX[1]))))
+    width_px = math.exp(rng.uniform(math.log(WIDTHS_PX[0]), math.log(WIDTHS_PX[1])))
+    return _draw(lines, width_px * np.exp(rng.normal(0, PRESSURE * haste, len(lines))))
 
 
 def _drifted(strokes: list[Stroke], rng: np.random.Generator, haste: float) -> list[Stroke]:
@@ -50,7 +54,11 @@ def _hasty(line: Stroke, rng: np.random.Generator, haste: float) -> Stroke:
     knots = rng.normal(0, TREMBLE_PX * haste, (3, 2))
     along = np.linspace(0, 2, len(line))
     tremble = np.stack([np.interp(along, [0, 1, 2], knots[:, k]) for k in (0, 1)], axis=1)
-    return np.asarray(line + rng.normal(0, SHIFT_PX * haste, 2) + tremble)
+    way = line[-1] - line[0]
+    aside = np.array([-way[1], way[0]]) / max(1.0, float(np.hypot(*way)))
+    # A short stroke has no room to bend.
+    bend = rng.normal(0, BEND_PX * haste) * min(1.0, len(line) / 6) * np.sin(along * (math.pi / 2))
+    return np.asarray(line + rng.normal(0, SHIFT_PX * haste, 2) + tremble + bend[:, None] * aside)
 
 
 def _rounded(line: Stroke) -> Stroke:
@@ -59,25 +67,33 @@ def _rounded(line: Stroke) -> Stroke:
 
 
 def _linked(lines: list[Stroke], rng: np.random.Generator, share: float) -> list[Stroke]:
-    """From left to right and top to bottom; a share of those that follow each other closely without lifting the pen."""
+    """From left to right and top to bottom; a share of those that follow each other closely without lifting the pen.
+
+    As large a share is lifted late, and leaves a tail.
+    """
     onward = [line if (line[-1] - line[0]).sum() >= 0 else line[::-1] for line in lines]
     onward.sort(key=lambda line: float(line[0].sum()))
     linked: list[Floats] = []
     for line in onward:
-        if linked and rng.random() < share and np.hypot(*(line[0] - linked[-1][-1])) < LINK_PX:
-            linked[-1] = np.concatenate([linked[-1], line])
-        else:
-            linked.append(line)
+        if linked and np.hypot(*(line[0] - linked[-1][-1])) < LINK_PX:
+            dice, end = rng.random(), linked[-1][-1]
+            if dice < share:
+                linked[-1] = np.concatenate([linked[-1], line])
+                continue
+            if dice < 2 * share:
+                linked[-1] = np.concatenate([linked[-1], [end + rng.uniform(*TAIL) * (line[0] - end)]])
+        linked.append(line)
     return linked
 
 
-def _draw(lines: list[Stroke], width_px: float) -> npt.NDArray[np.uint8]:
+def _draw(lines: list[Stroke], widths_px: Floats) -> npt.NDArray[np.uint8]:
     points = np.concatenate(lines)
     low, high = points.min(axis=0), points.max(axis=0)
-    zoom = FINE * (INK_PX - width_px) / max(1.0, float((high - low).max()))
+    zoom = FINE * (INK_PX - float(widths_px.max())) / max(1.0, float((high - low).max()))
     page = Image.new("L", (FINE * GLYPH_PX, FINE * GLYPH_PX), 255)
-    pen, width = ImageDraw.Draw(page), FINE * width_px
-    for line in lines:
+    pen = ImageDraw.Draw(page)
+    for line, width_px in zip(lines, widths_px, strict=True):
+        width = FINE * float(width_px)
         placed = (line - (low + high) / 2) * zoom + FINE * GLYPH_PX / 2
         pen.line(placed.ravel().tolist(), fill=0, width=max(1, round(width)), joint="curve")
         for x, y in (placed[0], placed[-1]):

@@ -18,17 +18,19 @@ def surround(dice: Dice, ink: Tensor) -> Tensor:
 def relief(dice: Dice, ink: Tensor) -> Tensor:
     """A shadow behind some, darker than the paper or lighter; an outline in place of a few or around a few."""
     n = ink.shape[0]
-    across, along = (int(shift) for shift in torch.randint(-4, 5, (2,), generator=dice.generator))
+    across, along = dice.whole(-4, 5), dice.whole(-4, 5)
     changed = ink.clone()
-    shadowed = chosen(dice, 0.14, n)
-    shadow = torch.roll(ink[shadowed], (along, across), (2, 3)) * dice.uniform(0.2, 0.8, int(shadowed.sum()), 1, 1, 1)
-    opposite = torch.rand(len(shadow), 1, 1, 1, generator=dice.generator) < 0.5
+    shadowed = dice.chosen(0.14, n)
+    shadow = torch.roll(ink[shadowed], (along, across), (2, 3)) * dice.uniform(0.2, 0.8, len(shadowed), 1, 1, 1)
+    opposite = dice.uniform(0, 1, len(shadow), 1, 1, 1) < 0.5
     changed[shadowed] = torch.where(
         opposite, ink[shadowed] - shadow * (1 - ink[shadowed]), torch.maximum(ink[shadowed], shadow)
     )
-    hollow = chosen(dice, 0.03, n) & (ink.mean((1, 2, 3)) > 0.2)
-    changed[hollow] = (spread(ink[hollow]) - thin(ink[hollow])).clamp(0, 1)
-    rimmed = chosen(dice, 0.09, n)
+    hollow = dice.chosen(0.03, n)
+    some = ink[hollow]
+    bold = some.mean((1, 2, 3), keepdim=True) > 0.2
+    changed[hollow] = torch.where(bold, (spread(some) - thin(some)).clamp(0, 1), changed[hollow])
+    rimmed = dice.chosen(0.09, n)
     rim = spread(spread(ink[rimmed])) - ink[rimmed]
     changed[rimmed] = ink[rimmed] - rim * dice.uniform(0.3, 1.0, len(rim), 1, 1, 1)
     return changed
@@ -37,15 +39,15 @@ def relief(dice: Dice, ink: Tensor) -> Tensor:
 def frame(dice: Dice, ink: Tensor) -> Tensor:
     """The four lines of a table's cell around a few, as far off as a cell's are, or a ring, as around a number."""
     n, side = ink.shape[0], ink.shape[-1]
-    framed = chosen(dice, 0.06, n)
-    line = int(dice.uniform(1, 4, 1).item())
+    framed = dice.chosen(0.06, n)
+    line = dice.whole(1, 4)
     changed = ink.clone()
-    if dice.uniform(0, 1, 1).item() < 0.6:
-        cells = F.pad(F.pad(ink[framed], [int(dice.uniform(2, 12, 1).item())] * 4), [line] * 4, value=1.0)
+    if dice.number(0, 1) < 0.6:
+        cells = F.pad(F.pad(ink[framed], [dice.whole(2, 12)] * 4), [line] * 4, value=1.0)
     else:
-        cells = F.pad(ink[framed], [int(dice.uniform(10, 26, 1).item())] * 4)
+        cells = F.pad(ink[framed], [dice.whole(10, 26)] * 4)
         radius = cells.shape[-1] / 2
-        axis = torch.arange(cells.shape[-1]) + 0.5 - radius
+        axis = dice.line(0.5 - radius, radius - 0.5, cells.shape[-1])
         away = (axis.view(-1, 1) ** 2 + axis**2).sqrt()
         cells = torch.maximum(cells, ((away < radius) & (away > radius - 1 - line)).float())
     changed[framed] = F.interpolate(cells, size=side, mode="bilinear")
@@ -55,7 +57,7 @@ def frame(dice: Dice, ink: Tensor) -> Tensor:
 def rules(dice: Dice, ink: Tensor) -> Tensor:
     """A rule at an edge of some characters, most often under them; two at a corner of a table's cell."""
     n, side = ink.shape[0], ink.shape[-1]
-    rows = torch.arange(side).view(1, 1, side, 1).float()
+    rows = dice.line(0, side - 1, side).view(1, 1, side, 1)
     for low, high, upright, probability in (
         (0.92, 0.98, False, 0.07),
         (0.02, 0.07, False, 0.02),
@@ -71,9 +73,9 @@ def rules(dice: Dice, ink: Tensor) -> Tensor:
 def stamp(dice: Dice, ink: Tensor) -> Tensor:
     """Part of a ring across a few, paler than the ink, as a seal's edge or a stroke of a pen."""
     n, side = ink.shape[0], ink.shape[-1]
-    stamped = chosen(dice, 0.09, n)
+    stamped = dice.chosen(0.09, n)
     some = ink[stamped]
-    n, axis = len(some), torch.linspace(-1, 1, side)
+    n, axis = len(some), dice.line(-1, 1, side)
     centre, radius = dice.uniform(-2, 2, n, 2, 1, 1), dice.uniform(0.8, 2.4, n, 1, 1, 1)
     away = ((axis.view(1, 1, 1, -1) - centre[:, :1]) ** 2 + (axis.view(1, 1, -1, 1) - centre[:, 1:]) ** 2).sqrt()
     ring = ((away - radius).abs() < dice.uniform(0.03, 0.1, n, 1, 1, 1)) * dice.uniform(0.3, 0.8, n, 1, 1, 1)
@@ -85,9 +87,9 @@ def stamp(dice: Dice, ink: Tensor) -> Tensor:
 def neighbours(dice: Dice, ink: Tensor) -> Tensor:
     """Slivers of another character of the batch: at the left, at the right, at both, or above."""
     n, side = ink.shape[0], ink.shape[-1]
-    other = ink[torch.randperm(n, generator=dice.generator)]
-    width = int(dice.uniform(0.04, 0.15, 1).item() * side)
-    place = int(torch.randint(0, 4, (1,), generator=dice.generator))
+    other = ink[dice.order(n)]
+    width = int(dice.number(0.04, 0.15) * side)
+    place = dice.whole(0, 4)
     sliver = torch.zeros_like(ink)
     if place in (0, 2):
         sliver[..., :width] = other[..., side - width - 8 : side - 8]
@@ -96,15 +98,10 @@ def neighbours(dice: Dice, ink: Tensor) -> Tensor:
     if place == 3:
         above = int(0.7 * width)
         sliver[..., :above, :] = other[..., side - above - 8 : side - 8, :]
-    cut_into = chosen(dice, 0.12, n)
+    cut_into = dice.chosen(0.12, n)
     changed = ink.clone()
     changed[cut_into] = torch.maximum(ink[cut_into], sliver[cut_into])
     return changed
-
-
-def chosen(dice: Dice, probability: float, n: int) -> Tensor:
-    """(n,) bool: which of n pictures are changed."""
-    return dice.chance(probability, n).view(n) > 0
 
 
 def thin(ink: Tensor) -> Tensor:
