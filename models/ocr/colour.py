@@ -1,7 +1,9 @@
 """Colours → grey such that ink and ground differ, also where they are equally bright: red on green, say."""
 
+from typing import Any
+
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageChops
 
 from models.ocr.types import GrayArray
 
@@ -9,14 +11,22 @@ SAMPLE_PX = 24
 LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601, as Pillow's own conversion
 # How much of the colours' contrast the brightness must hold to be enough.
 MIN_SHARE = 0.5
+# What has one channel so far over another is of a colour, as a seal's red is; black ink and paper are not.
+COLOURED = 60
+# Shares of a picture: at most so much is a mark beside black ink, and at least so much is the ink.
+MAX_MARK, MIN_MARK, MIN_INK = 0.35, 0.01, 0.04
 
 
 def colours_to_gray(image: Image.Image) -> GrayArray:
     """RGB image → (H, W) uint8: its brightness, or the colours' first principal component where that tells more.
 
-    Which end of the component is dark is arbitrary, as ink may be lighter than its ground anyway.
+    Which end of the component is dark is arbitrary, as ink may be lighter than its ground anyway. Of black print with a
+    mark of a colour across it, a seal or a pen's, it is the brightest channel, in which the mark fades.
     """
     sample = np.asarray(image.resize((SAMPLE_PX, SAMPLE_PX), Image.Resampling.NEAREST), np.float64).reshape(-1, 3)
+    if _is_marked(sample):
+        red, green, blue = image.split()
+        return np.asarray(ImageChops.lighter(ImageChops.lighter(red, green), blue))
     mean = sample.mean(axis=0)
     sample -= mean
     spread = sample.T @ sample
@@ -28,3 +38,13 @@ def colours_to_gray(image: Image.Image) -> GrayArray:
     scale = 255.0 / max(1.0, float(np.ptp(component)))
     offset = float(component.min() + mean @ axis)
     return np.asarray(image.convert("L", (*(axis * scale).tolist(), -offset * scale)))
+
+
+def _is_marked(sample: np.ndarray[Any, np.dtype[np.float64]]) -> bool:
+    """Whether a few of the pixels (N, 3) are of a colour, and others black on a bright ground."""
+    brightest = sample.max(axis=1)
+    marks = float((brightest - sample.min(axis=1) > COLOURED).mean())
+    if not MIN_MARK <= marks <= MAX_MARK:
+        return False
+    ground = float(np.median(brightest))
+    return ground > 127 and float((brightest < ground / 2).mean()) >= MIN_INK

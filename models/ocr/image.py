@@ -5,10 +5,12 @@ import re
 import warnings
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from models.errors import InvalidInput
 from models.ocr.colour import colours_to_gray
+from models.ocr.dots import average, is_dotted
 from models.ocr.levels import GRAYS, find_levels, ink_box
 from models.ocr.light import flatten_light, is_lit_evenly
 from models.ocr.types import GrayArray
@@ -68,12 +70,13 @@ def normalize_crop(gray: GrayArray, crop_px: int) -> GrayArray:
     histogram = np.bincount(small.ravel(), minlength=256)
     if not is_lit_evenly(histogram) and (flat := flatten_light(small)) is not small:
         small, histogram = flat, np.bincount(flat.ravel(), minlength=256)
-    levels = find_levels(small, histogram)
+    stretched = _stretch(small, histogram)
     crop = np.full((crop_px, crop_px), 255, np.uint8)
-    if levels is None:
+    if stretched is not None and is_dotted(stretched < 128):
+        small = average(small)
+        stretched = _stretch(small, np.bincount(small.ravel(), minlength=256))
+    if stretched is None:
         return crop
-    black, white = levels
-    stretched = np.clip((GRAYS - black) * (255.0 / (white - black)), 0, 255).astype(np.uint8).take(small)
     y0, x0, y1, x1 = ink_box(stretched < 128)
     if factor > 1 and (max(y1 - y0, x1 - x0) + 4) * factor <= 0.7 * max(gray.shape):
         # A small character on a large sheet: once more, on its part of the sheet at full resolution.
@@ -88,6 +91,15 @@ def normalize_crop(gray: GrayArray, crop_px: int) -> GrayArray:
     top, left = (crop_px - size[1]) // 2, (crop_px - size[0]) // 2
     crop[top : top + size[1], left : left + size[0]] = np.asarray(cut)
     return crop
+
+
+def _stretch(gray: GrayArray, histogram: npt.NDArray[np.intp]) -> GrayArray | None:
+    """(H, W): ink 0 and ground 255. None without contrast."""
+    levels = find_levels(gray, histogram)
+    if levels is None:
+        return None
+    black, white = levels
+    return np.clip((GRAYS - black) * (255.0 / (white - black)), 0, 255).astype(np.uint8).take(gray)
 
 
 def _to_gray(image: Image.Image) -> GrayArray:

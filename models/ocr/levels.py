@@ -20,6 +20,11 @@ UNEXPLAINED = 0.89
 TOUCHING, FREE = 0.05, 0.03
 # The extremes of an outlined character, as shares of the whole range; its ground lies beyond the third.
 EXTREME, OUTLINED_RANGE = 0.15, 0.4
+# Levels from the border's, and share of the picture, from which something darker and something lighter than the ground
+# are a character and its shadow.
+SHADE, SHADED = 20, 0.04
+# How far a shadow lies from what casts it, and how much larger it seems, as shares of the picture's side.
+MAX_SHIFT, MAX_STRETCH = 0.12, 0.06
 COARSE = 4
 COARSE_GRAYS = GRAYS.reshape(-1, COARSE).mean(axis=1)
 
@@ -57,12 +62,13 @@ def find_levels(gray: GrayArray, histogram: Histogram) -> Levels | None:
     explained = float(between[threshold]) / pixels**2 / variance
     if explained >= PARTED:
         return _stretched(ink, ground, CUT_PARTED)
-    if explained < UNEXPLAINED:
-        border = _border(gray)
-        if ((border <= threshold) == (ink < ground)).mean() >= TOUCHING:
-            found = _outlined(gray, border, count) or _of_three(gray, border, counts)
-            if found:
-                return _stretched(*found, CUT_PARTED)
+    border = _border(gray)
+    if shaded := _shaded(gray, border, count):
+        return _stretched(*shaded, CUT_PARTED)
+    if explained < UNEXPLAINED and ((border <= threshold) == (ink < ground)).mean() >= TOUCHING:
+        found = _outlined(gray, border, count) or _of_three(gray, border, counts)
+        if found:
+            return _stretched(*found, CUT_PARTED)
     mixed = min(1.0, (PARTED - explained) / (PARTED - MIXED))
     black, white = _stretched(ink, ground, CUT_PARTED + (CUT_MIXED - CUT_PARTED) * mixed)
     # Not past what the picture holds: a clean one is stretched to its own ends.
@@ -112,6 +118,23 @@ def _outlined(gray: GrayArray, border: GrayArray, count: Floats) -> Levels | Non
     if _encloses(light_box, dark_box):
         return low, low + OUTLINED_RANGE * (high - low)
     return None
+
+
+def _shaded(gray: GrayArray, border: GrayArray, count: Floats) -> Levels | None:
+    """Of a character and its shadow, with the ground between the two: the larger one, which hides part of the other."""
+    ordered = np.sort(border)
+    low, ground, high = (int(ordered[int(share * (len(ordered) - 1))]) for share in (0.05, 0.5, 0.95))
+    if low <= SHADE or high >= 255 - SHADE:
+        return None
+    dark, light = float(count[low - SHADE] / count[-1]), 1.0 - float(count[high + SHADE] / count[-1])
+    if min(dark, light) < SHADED:
+        return None
+    dark_box, light_box = ink_box(gray <= low - SHADE), ink_box(gray > high + SHADE)
+    top, left, bottom, right = (a - b for a, b in zip(dark_box, light_box, strict=True))
+    side = max(gray.shape)
+    if max(abs(top - bottom), abs(left - right)) > MAX_STRETCH * side or max(abs(top), abs(left)) > MAX_SHIFT * side:
+        return None
+    return float(_ends(count)[int(light > dark)]), float(ground)
 
 
 def _encloses(outer: Box, inner: Box) -> bool:

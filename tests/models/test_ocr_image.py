@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from PIL import Image, ImageChops, ImageDraw
 
 from models.errors import InvalidInput
 from models.ocr.image import FORMATS, decode_image, normalize_crop
@@ -70,6 +70,23 @@ def test_ink_as_bright_as_its_ground_is_told_by_its_colour(kind: str, mode: str,
     picture = Image.composite(Image.new("RGB", large.size, ground), Image.new("RGB", large.size, ink), large)
     gray = decode_image(encoded(picture.convert("RGB" if kind == "JPEG" else mode), kind), MAX)
     assert difference(normalize_crop(gray, CROP)) < 6
+
+
+@pytest.mark.parametrize("mark", [(230, 40, 40), (40, 60, 220), (20, 160, 60)])
+@pytest.mark.parametrize("paper", [(255, 255, 255), (250, 245, 225)])
+def test_a_mark_of_a_colour_across_black_print_fades(mark: Any, paper: Any) -> None:
+    print_ = drawing((240, 240), (60, 40, 160, 200))
+    page = Image.composite(Image.new("RGB", print_.size, paper), Image.new("RGB", print_.size), print_)
+    seal = Image.new("L", page.size)
+    ImageDraw.Draw(seal).ellipse((-60, 20, 180, 260), outline=255, width=14)
+    stamped = ImageChops.multiply(page, Image.composite(Image.new("RGB", page.size, mark), page, seal))
+    assert difference(normalize_crop(decode_image(encoded(stamped, "PNG"), MAX), CROP)) < 8
+
+
+def test_print_of_a_colour_is_no_mark() -> None:
+    print_ = drawing((240, 240), (60, 40, 160, 200))
+    red = Image.composite(Image.new("RGB", print_.size, "white"), Image.new("RGB", print_.size, (200, 0, 0)), print_)
+    assert difference(normalize_crop(decode_image(encoded(red, "PNG"), MAX), CROP)) < 6
 
 
 def test_a_grey_picture_in_three_channels_keeps_its_brightness() -> None:

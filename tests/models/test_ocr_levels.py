@@ -47,6 +47,13 @@ def on_halves(rng: Rng) -> GrayArray:
     return (ground * (1 - mask()) + 10 * mask()).astype(np.uint8)
 
 
+def shadowed(rng: Rng) -> GrayArray:
+    """White on grey, with a shadow down and to the right."""
+    shadow = np.roll(mask(), (2, 2), (0, 1)) * 0.7
+    ground = rng.uniform(140, 210) * (1 - shadow) + rng.uniform(40, 80) * shadow
+    return (ground * (1 - mask()) + 255 * mask()).astype(np.uint8)
+
+
 def likeness(crop: GrayArray, other: GrayArray) -> float:
     """Correlation of two crops, 1 for the same."""
     return float(np.corrcoef(crop.ravel(), other.ravel())[0, 1])
@@ -55,7 +62,7 @@ def likeness(crop: GrayArray, other: GrayArray) -> float:
 CLEAN = normalize_crop((255 * (1 - mask())).astype(np.uint8), 48)
 
 
-@pytest.mark.parametrize("picture", [outlined, on_patches, on_halves])
+@pytest.mark.parametrize("picture", [outlined, on_patches, on_halves, shadowed])
 @pytest.mark.parametrize("inverse", [False, True], ids=["as it is", "inverse"])
 @pytest.mark.parametrize("seed", range(5))
 def test_ink_on_a_ground_of_many_levels_is_found(picture: object, inverse: bool, seed: int) -> None:
@@ -63,7 +70,7 @@ def test_ink_on_a_ground_of_many_levels_is_found(picture: object, inverse: bool,
     drawn = 255 - drawn if inverse else drawn
     levels = find_levels(drawn, np.bincount(drawn.ravel(), minlength=256))
     assert levels is not None
-    dark_ink = (picture is not outlined) != inverse
+    dark_ink = (picture not in (outlined, shadowed)) != inverse
     assert (levels[0] < levels[1]) == dark_ink
     assert likeness(normalize_crop(drawn, 48), CLEAN) > 0.85
 

@@ -40,8 +40,9 @@ CATALOGUE = [
     Font("serif", (FONTS / "DejaVuSerif.ttf",), 0, "print", 1.0, True),
 ]
 CONFIG = OcrConfig(
-    task="ocr", name="small", steps=60, batch_size=64, group=8, lr=1e-2, warmup_steps=5, threads=1, workers=0, crop_px=24,
-    widths=(8, 16, 16), blocks=(0, 0, 1), embedding=16, activation="damped", validate_every=60, validation_samples=40,
+    task="ocr", name="small", steps=60, batch_size=64, group=8, lr=1e-2, warmup_steps=5, threads=1, workers=0,
+    crop_px=24, widths=(8, 16, 16), blocks=(0, 0, 1), embedding=16, activation="damped", validate_every=60,
+    validation_samples=40,
 )  # fmt: skip
 
 
