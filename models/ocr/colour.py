@@ -15,6 +15,7 @@ MIN_SHARE = 0.5
 COLOURED = 60
 # Shares of a picture: at most so much is a mark beside black ink, and at least so much is the ink.
 MAX_MARK, MIN_MARK, MIN_INK = 0.35, 0.01, 0.04
+ONE_HUE = 0.8  # length of the colours' mean, as a share of their mean length
 
 
 def colours_to_gray(image: Image.Image) -> GrayArray:
@@ -41,10 +42,14 @@ def colours_to_gray(image: Image.Image) -> GrayArray:
 
 
 def _is_marked(sample: np.ndarray[Any, np.dtype[np.float64]]) -> bool:
-    """Whether a few of the pixels (N, 3) are of a colour, and others black on a bright ground."""
+    """Whether a few of the pixels (N, 3) are of one colour, and others black on a bright ground."""
     brightest = sample.max(axis=1)
-    marks = float((brightest - sample.min(axis=1) > COLOURED).mean())
-    if not MIN_MARK <= marks <= MAX_MARK:
+    coloured = sample[brightest - sample.min(axis=1) > COLOURED]
+    if not MIN_MARK <= len(coloured) / len(sample) <= MAX_MARK:
         return False
     ground = float(np.median(brightest))
-    return ground > 127 and float((brightest < ground / 2).mean()) >= MIN_INK
+    if ground <= 127 or (brightest < ground / 2).mean() < MIN_INK:
+        return False
+    # Screens draw letters with fringes of two colours, which are none together.
+    hues = coloured - coloured.mean(axis=1, keepdims=True)
+    return float(np.linalg.norm(hues.mean(axis=0))) >= ONE_HUE * float(np.linalg.norm(hues, axis=1).mean())

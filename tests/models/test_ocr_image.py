@@ -89,6 +89,15 @@ def test_print_of_a_colour_is_no_mark() -> None:
     assert difference(normalize_crop(decode_image(encoded(red, "PNG"), MAX), CROP)) < 6
 
 
+def test_fringes_of_a_screens_letters_are_no_mark() -> None:
+    """Each colour of a pixel is a third of its width."""
+    wide = np.asarray(drawing((110, 108), (27, 15, 78, 92)).crop((1, 0, 109, 108)).resize((108, 36)), np.float64)
+    page = Image.fromarray((wide.reshape(36, 36, 3) * 0.9 + 10).astype(np.uint8))
+    assert np.ptp(np.asarray(page, int), axis=2).max() > 100
+    gray = decode_image(encoded(page, "PNG"), MAX)
+    np.testing.assert_array_equal(gray, np.asarray(page.convert("L")))
+
+
 def test_a_grey_picture_in_three_channels_keeps_its_brightness() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (40, 40), np.uint8)
     gray = decode_image(encoded(Image.fromarray(noise).convert("RGB"), "PNG"), MAX)
