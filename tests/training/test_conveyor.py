@@ -27,6 +27,9 @@ CPU = torch.device("cpu")
 CONFIG = OcrConfig(task="ocr", name="test", lr=1e-3, steps=10, batch_size=32, group=8, crop_px=32)
 SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ of Linux' fcntl.h
 
+# Python 3.12 and later warn of what the processes are made by: they touch nothing that the threads hold.
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
