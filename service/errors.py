@@ -1,4 +1,4 @@
-"""The one table from domain errors to gRPC codes, and the interceptor that answers with them."""
+"""The one table from domain errors to gRPC codes, and the wrapper that answers with them."""
 
 import asyncio
 import contextlib
@@ -24,8 +24,8 @@ from models.errors import (
     Overloaded,
     TianziError,
 )
-from service.interceptor import Context, WrappingInterceptor, metadata_value, rewrapped
 from service.logs import request_id
+from service.wrapping import Context, Wrapper, metadata_value, rewrapped
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def _reason(error: Exception) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).upper()
 
 
-class StatusInterceptor(WrappingInterceptor):
+class StatusWrapper(Wrapper):
     """Gives each call to our services a request id, ends it with the status of its error, and logs it at debug.
 
     The id is the caller's x-request-id, else a new one; it comes back in the trailing metadata. A message that cannot

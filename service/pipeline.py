@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from models.base import Model
 from models.errors import DeadlineExceeded, Overloaded
-from service.admission import Admission, Kind
+from service.admission import Admission, Held, Kind
 from service.batcher import Batcher
 from service.observer import NOBODY, Observer, Reason
 from service.outcome import Answered, RowError, reason
@@ -95,7 +95,8 @@ class Pipeline(Generic[Request, Answer]):
         """
         self._require_time(1, kind, deadline_s)
         try:
-            async with self._admission.admit(kind, 1, size_bytes, wait=kind is Kind.STREAM):
+            admission, waits = self._admission, kind is Kind.STREAM
+            with await admission.wait(kind, 1, size_bytes) if waits else admission.admit(kind, 1, size_bytes):
                 job = await self._threads.of(kind).run(self._stages.prepare, message, read)
                 job.submitted_s = time.perf_counter()
                 urgent = kind is Kind.UNARY
@@ -127,17 +128,9 @@ class Pipeline(Generic[Request, Answer]):
             RowError: whole, and a row failed.
         """
         self._require_time(len(messages), kind, deadline_s)
-        waits = kind is Kind.STREAM
-        if not waits:
-            try:
-                self._admission.require(kind, 1, size_bytes)
-            except Overloaded:
-                self._drop(len(messages), "full")
-                raise
-
         how = _How(kind, deadline_s, whole)
         step = min(CHUNK_ROWS, self._admission.share(kind))
-        async with self._admission.admit(kind, 0, size_bytes, wait=waits):
+        with await self._room_for_call(kind, len(messages), size_bytes):
             try:
                 async with asyncio.TaskGroup() as group:
                     starts = range(0, len(messages), step)
@@ -184,7 +177,7 @@ class Pipeline(Generic[Request, Answer]):
             return [self._prepared_or_error(message, read) for message in mine]
 
         try:
-            async with self._admission.admit(how.kind, len(mine), wait=True):
+            with await self._admission.wait(how.kind, len(mine)):
                 prepared = await self._threads.of(how.kind).run(prepare)
                 how.check(prepared, rows.start)
                 jobs = [job for job in prepared if isinstance(job, Job)]
@@ -199,6 +192,17 @@ class Pipeline(Generic[Request, Answer]):
             raise
         ran = iter(zip(jobs, outcomes, strict=True))
         return [self._result(*next(ran)) if isinstance(job, Job) else self._result(None, job) for job in prepared]
+
+    async def _room_for_call(self, kind: Kind, rows: int, size_bytes: int) -> Held:
+        """Room for a batch's bytes, its rows come in by and by; one is to have room at once where it does not wait."""
+        if kind is Kind.STREAM:
+            return await self._admission.wait(kind, 0, size_bytes)
+        try:
+            self._admission.require(kind, 1, size_bytes)
+        except Overloaded:
+            self._drop(rows, "full")
+            raise
+        return self._admission.admit(kind, 0, size_bytes)
 
     def _require_time(self, rows: int, kind: Kind, deadline_s: float | None) -> None:
         """Raises DeadlineExceeded where the answer would be late: refused at once, a caller has time to ask another."""
