@@ -32,7 +32,7 @@ class Batcher(Generic[Item, Output]):
 
     def __init__(
         self,
-        run: Callable[[Sequence[Item]], Sequence[Output]],
+        run: Callable[[Sequence[Item]], Sequence[Output | Exception]],
         max_rows: int,
         name: str = "engine",
         on_lost: Callable[[], None] = lambda: None,
@@ -40,7 +40,7 @@ class Batcher(Generic[Item, Output]):
         max_cost: int | None = None,
         engine: Executor | None = None,
     ) -> None:
-        """run: items → outputs, in order; ModelNotReady from it means that the engine is lost for good.
+        """run: items → outputs or their own errors, in order; raises ModelNotReady when the engine is lost for good.
 
         max_rows, max_cost: of one run at most; a row over max_cost runs alone. on_lost: called once, in the event
         loop, when the engine is lost. engine: where run is called, else a thread of its own.

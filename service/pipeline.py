@@ -23,6 +23,8 @@ Answer = TypeVar("Answer")
 CHUNK_ROWS = 16
 """Rows of a batch call that are preprocessed in one go: few enough that the engine starts early and all threads share
 the work, enough that a row's part in the hop to a thread and back is small."""
+QUICK_BYTES = 8192
+"""How large a message is read at most, on the average of a batch, to see whether it is quick to prepare."""
 CAUTION = 1.5
 """How many times the expected wait a call's time must be. Half of those that had just enough came too late under
 overload, and what was computed for them was lost."""
@@ -30,11 +32,12 @@ overload, and what was computed for them was lost."""
 
 @dataclass(frozen=True, slots=True)
 class _How:
-    """How the rows of a batch are to be treated; see Pipeline.answer_many."""
+    """How the rows of a batch are to be treated; see Pipeline.answer_many. small: their messages are."""
 
     kind: Kind
     deadline_s: float | None
     whole: bool
+    small: bool
 
     def check(self, results: Sequence[Any], start: int) -> None:
         """Raises RowError for the first failed row, where the batch is to succeed as a whole. start: its number."""
@@ -85,7 +88,8 @@ class Pipeline(Generic[Request, Answer]):
     ) -> Answered[Answer]:
         """Answers one request. A single call is refused where there is no room, a stream's waits for it.
 
-        read: message → request, done in the thread that preprocesses. size_bytes: what the message holds.
+        read: message → request, done in the thread that preprocesses, or here where the message is small. size_bytes:
+        what the message holds.
         deadline_s: in the event loop's time.
 
         Raises:
@@ -97,7 +101,9 @@ class Pipeline(Generic[Request, Answer]):
         try:
             admission, waits = self._admission, kind is Kind.STREAM
             with await admission.wait(kind, 1, size_bytes) if waits else admission.admit(kind, 1, size_bytes):
-                job = await self._threads.of(kind).run(self._stages.prepare, message, read)
+                job = self._stages.quick(message, read) if size_bytes <= QUICK_BYTES else None
+                if job is None:
+                    job = await self._threads.of(kind).run(self._stages.prepare, message, read)
                 job.submitted_s = time.perf_counter()
                 urgent = kind is Kind.UNARY
                 answer = await self._batcher.submit(job, cost=job.cost, urgent=urgent, deadline_s=deadline_s)
@@ -128,7 +134,7 @@ class Pipeline(Generic[Request, Answer]):
             RowError: whole, and a row failed.
         """
         self._require_time(len(messages), kind, deadline_s)
-        how = _How(kind, deadline_s, whole)
+        how = _How(kind, deadline_s, whole, size_bytes <= QUICK_BYTES * len(messages))
         step = min(CHUNK_ROWS, self._admission.share(kind))
         with await self._room_for_call(kind, len(messages), size_bytes):
             try:
@@ -172,13 +178,11 @@ class Pipeline(Generic[Request, Answer]):
     ) -> list[Answered[Answer] | Exception]:
         """Some rows of a batch. Raises RowError for the first that fails where the batch is to succeed as a whole."""
         mine = messages[rows]
-
-        def prepare() -> list[Job | Exception]:
-            return [self._prepared_or_error(message, read) for message in mine]
-
         try:
             with await self._admission.wait(how.kind, len(mine)):
-                prepared = await self._threads.of(how.kind).run(prepare)
+                prepared = self._stages.quick_all(mine, read) if how.small else None
+                if prepared is None:
+                    prepared = await self._threads.of(how.kind).run(self._stages.prepare_all, mine, read)
                 how.check(prepared, rows.start)
                 jobs = [job for job in prepared if isinstance(job, Job)]
                 submitted_s = time.perf_counter()
@@ -215,12 +219,6 @@ class Pipeline(Generic[Request, Answer]):
             self._drop(rows, "hopeless")
             times = f"about {wait_s:.3f} s until its answer, the deadline is in {left_s:.3f} s"
             raise DeadlineExceeded(f"model {self.model.name}: {times}")
-
-    def _prepared_or_error(self, message: Message, read: Callable[[Message], Request]) -> Job | Exception:
-        try:
-            return self._stages.prepare(message, read)
-        except Exception as error:
-            return error
 
     def _result(self, job: Job | None, outcome: Answer | Exception) -> Answered[Answer] | Exception:
         if job is None or isinstance(outcome, Exception):
