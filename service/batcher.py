@@ -5,9 +5,11 @@ Every row ends exactly once: with its output, its own error, DeadlineExceeded, i
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
+from functools import partial
 from typing import Generic, TypeVar
 
 from models.errors import ModelNotReady
@@ -52,7 +54,7 @@ class Batcher(Generic[Item, Output]):
         self._max_cost = max_rows if max_cost is None else max_cost
         self._waiting: RowQueue[Item, Output] = RowQueue(max_rows, self._max_cost)
         self._running: list[Row[Item, Output]] = []
-        self._ending: asyncio.Future[list[Output | Exception]] | None = None
+        self._ending: Future[list[Output | Exception]] | None = None
         self._began_s = 0.0
         self._unit_s = 0.0
         self._row_cost = 0.0
@@ -124,12 +126,12 @@ class Batcher(Generic[Item, Output]):
         """Fails all rows that have not ended with ModelNotReady, then waits for the engine to end its run."""
         self._fail_all("shutting down")
         if self._ending is not None:
-            await asyncio.wait([self._ending])
+            await asyncio.wait([asyncio.wrap_future(self._ending)])
         self._engine.shutdown()
 
     def _dispatch(self) -> None:
         """Gives the engine its next run, if it is idle."""
-        if self._ending is not None or self._closed:
+        if self._ending is not None or self._closed or not len(self._waiting):
             return
         loop = asyncio.get_running_loop()
         self._running = self._waiting.take(loop.time(), self._unit_s)
@@ -137,10 +139,15 @@ class Batcher(Generic[Item, Output]):
             return
         self._began_s = loop.time()
         items = [row.item for row in self._running]
-        self._ending = asyncio.wrap_future(self._engine.submit(outcomes, self._run, items))
-        self._ending.add_done_callback(self._finish)
+        self._ending = self._engine.submit(outcomes, self._run, items)
+        self._ending.add_done_callback(partial(self._tell, loop))
 
-    def _finish(self, ending: "asyncio.Future[list[Output | Exception]]") -> None:
+    def _tell(self, loop: asyncio.AbstractEventLoop, ending: "Future[list[Output | Exception]]") -> None:
+        """Called in the engine's thread. A future of asyncio's would take the loop one turn more."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits
+            loop.call_soon_threadsafe(self._finish, ending)
+
+    def _finish(self, ending: "Future[list[Output | Exception]]") -> None:
         """Hands each row its outcome, and goes on with those that have gathered."""
         self._ending = None
         lost = ending.exception()

@@ -151,8 +151,9 @@ class Pipeline(Generic[Request, Answer]):
     @contextmanager
     def used(self) -> "Iterator[Pipeline[Request, Answer]]":
         """Keeps retire() waiting."""
+        if not self._users:
+            self._unused.clear()
         self._users += 1
-        self._unused.clear()
         try:
             yield self
         finally:

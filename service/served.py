@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from models.base import Model
@@ -51,9 +51,8 @@ class Served:
     def get(self, version: int) -> AnyPipeline | None:
         return self._pipelines.get(version)
 
-    @contextmanager
-    def use(self, version: int = 0) -> Iterator[AnyPipeline]:
-        """A version's pipeline, which is not let go meanwhile. version: 0 is the newest.
+    def use(self, version: int = 0) -> AbstractContextManager[AnyPipeline]:
+        """A version's pipeline, which is not let go while the context lasts. version: 0 is the newest.
 
         Raises:
             ModelNotFound: this version does not serve.
@@ -67,8 +66,7 @@ class Served:
         if pipeline is None:
             serving = ", ".join(map(str, self.versions))
             raise ModelNotFound(f"model_version: {self.name} {version} is not serving, only {serving}")
-        with pipeline.used():
-            yield pipeline
+        return pipeline.used()
 
     def add(self, model: AnyModel) -> None:
         """Serves a model from now on; what served under the same version is retired."""
