@@ -98,6 +98,8 @@ class Admission:
 
     async def wait(self, kind: Kind, rows: int = 1, size_bytes: int = 0) -> Held:
         """As admit, but waits for room, in turn, rather than be refused."""
+        if self.fits(kind, rows) and self._fits_bytes(kind, size_bytes):
+            return self.admit(kind, rows, size_bytes)
         ask = _Ask(kind, rows, size_bytes, asyncio.get_running_loop().create_future())
         self._waiting[kind].append(ask)
         self._let_in()
@@ -117,9 +119,13 @@ class Admission:
         self._add(kind, -rows, -size_bytes)
         self._let_in()
 
+    def fits(self, kind: Kind, rows: int = 1) -> bool:
+        """Whether so many rows would be admitted at once."""
+        return not self._waiting[kind] and self._fits_rows(kind, rows)
+
     def require(self, kind: Kind, rows: int = 1, size_bytes: int = 0) -> None:
         """Raises Overloaded unless so much would be admitted at once."""
-        if self._waiting[kind] or not self._fits_rows(kind, rows):
+        if not self.fits(kind, rows):
             raise Overloaded(f"model {self._name}: {self.rows} rows under way, at most {self._max_rows}")
         if not self._fits_bytes(kind, size_bytes):
             held = f"{self.size_bytes} bytes of requests under way"

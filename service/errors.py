@@ -98,7 +98,7 @@ class StatusWrapper(Wrapper):
 
     def wrap(self, method: str, handler: Any) -> Any:
         behaviour = handler.stream_stream or handler.unary_unary
-        check = _each_parsed if handler.request_streaming else _parsed
+        check = _each_parsed if handler.request_streaming else parsed
 
         async def answer(request: Any, context: Context) -> Any:
             request_id.set(_request_id(metadata_value(context, REQUEST_ID)))
@@ -158,7 +158,8 @@ def _or_error(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     return parse_or_error
 
 
-def _parsed(request: Any) -> Any:
+def parsed(request: Any) -> Any:
+    """The message. Raises: InvalidInput: what came is none; see StatusWrapper."""
     if isinstance(request, DecodeError):
         raise InvalidInput("request", "is no message of this method's type")
     return request
@@ -166,4 +167,4 @@ def _parsed(request: Any) -> Any:
 
 async def _each_parsed(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
     async for request in requests:
-        yield _parsed(request)
+        yield parsed(request)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from models.base import Model
-from models.errors import DeadlineExceeded, Overloaded
+from models.errors import Overloaded
 from service.admission import Admission, Held, Kind
 from service.batcher import Batcher
 from service.observer import NOBODY, Observer, Reason
 from service.outcome import Answered, RowError, reason
+from service.outlook import Outlook
 from service.stages import Job, Stages
 from service.threads import Threads
 
@@ -25,9 +26,6 @@ CHUNK_ROWS = 16
 the work, enough that a row's part in the hop to a thread and back is small."""
 QUICK_BYTES = 8192
 """How large a message is read at most, on the average of a batch, to see whether it is quick to prepare."""
-CAUTION = 1.5
-"""How many times the expected wait a call's time must be. Half of those that had just enough came too late under
-overload, and what was computed for them was lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +71,7 @@ class Pipeline(Generic[Request, Answer]):
         self._batcher: Batcher[Job, Answer] = Batcher(
             self._stages.run, max_rows, model.name, self._lose, max_cost=max_cost
         )
+        self.outlook = Outlook(model.name, admission, self._batcher, self._drop)
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
@@ -97,7 +96,7 @@ class Pipeline(Generic[Request, Answer]):
             DeadlineExceeded: the deadline has passed, or will before its turn.
             InvalidInput, InferenceError, ModelNotReady: as the model and its engine say.
         """
-        self._require_time(1, kind, deadline_s)
+        self.outlook.require_time(1, kind, deadline_s)
         try:
             admission, waits = self._admission, kind is Kind.STREAM
             with await admission.wait(kind, 1, size_bytes) if waits else admission.admit(kind, 1, size_bytes):
@@ -133,7 +132,7 @@ class Pipeline(Generic[Request, Answer]):
             Overloaded, DeadlineExceeded: as answer.
             RowError: whole, and a row failed.
         """
-        self._require_time(len(messages), kind, deadline_s)
+        self.outlook.require_time(len(messages), kind, deadline_s)
         how = _How(kind, deadline_s, whole, size_bytes <= QUICK_BYTES * len(messages))
         step = min(CHUNK_ROWS, self._admission.share(kind))
         with await self._room_for_call(kind, len(messages), size_bytes):
@@ -208,18 +207,6 @@ class Pipeline(Generic[Request, Answer]):
             self._drop(rows, "full")
             raise
         return self._admission.admit(kind, 0, size_bytes)
-
-    def _require_time(self, rows: int, kind: Kind, deadline_s: float | None) -> None:
-        """Raises DeadlineExceeded where the answer would be late: refused at once, a caller has time to ask another."""
-        if deadline_s is None or kind is Kind.STREAM:
-            return
-        left_s = deadline_s - asyncio.get_running_loop().time()
-        unseen = max(0, self._admission.rows - self._batcher.rows)  # rows that are being preprocessed
-        wait_s = self._batcher.expected_s(kind is Kind.UNARY, unseen)
-        if CAUTION * wait_s >= left_s:
-            self._drop(rows, "hopeless")
-            times = f"about {wait_s:.3f} s until its answer, the deadline is in {left_s:.3f} s"
-            raise DeadlineExceeded(f"model {self.model.name}: {times}")
 
     def _result(self, job: Job | None, outcome: Answer | Exception) -> Answered[Answer] | Exception:
         if job is None or isinstance(outcome, Exception):

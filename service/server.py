@@ -22,6 +22,7 @@ from service import logs, tls
 from service.admission import Admission
 from service.auth import AuthInterceptor, Tokens
 from service.errors import StatusWrapper
+from service.gate import Handlers
 from service.observer import NOBODY, Observer, Several
 from service.oip.servicer import InferenceServicer
 from service.oip.statistics import Statistics
@@ -34,7 +35,7 @@ from service.settings import Settings, address
 from service.spawned import Teller
 from service.threads import Threads
 from service.watch import WatchWrapper, watching
-from service.wrapping import Wrapped, in_turn
+from service.wrapping import in_turn
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +162,9 @@ class Server:
             interceptors=[AuthInterceptor(Tokens(token_file), wrap)] if token_file else [],
             options=channel_options(settings, self._shares_port),
         )
-        ours = cast(grpc.aio.Server, Wrapped(self._grpc, wrap))
+        gates = {f"/{OCR}/Recognize": self.served["ocr"], f"/{CLOZE}/Fill": self.served["cloze"]}
+        ours = cast(grpc.aio.Server, handlers := Handlers(wrap, gates))
+        self._grpc.add_generic_rpc_handlers((handlers,))
         ocr_pb2_grpc.add_OcrServiceServicer_to_server(OcrServicer(self.served["ocr"], settings), ours)
         cloze_pb2_grpc.add_ClozeServiceServicer_to_server(ClozeServicer(self.served["cloze"], settings), ours)
         info = ServerServicer(self.served, settings)

@@ -1,7 +1,7 @@
 """What is put around the handlers of our own services: it sees each call, and what comes of it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 import grpc
@@ -31,25 +31,6 @@ def in_turn(*wrappers: Wrapper) -> Wrap:
         return handler
 
     return wrap
-
-
-class Wrapped:
-    """Stands for the gRPC server where generated code adds a service, and adds it with its handlers wrapped.
-
-    Done once, before the start: an interceptor of gRPC is asked in every call, and costs each of them 30 µs.
-    """
-
-    def __init__(self, server: grpc.aio.Server, wrap: Wrap) -> None:
-        self._server = server
-        self._wrap = wrap
-
-    def add_generic_rpc_handlers(self, _: Iterable[grpc.GenericRpcHandler]) -> None:
-        """Generated code names the same handlers twice; the second time by method."""
-
-    def add_registered_method_handlers(self, service: str, handlers: Mapping[str, Any]) -> None:
-        """handlers: by the method's own name."""
-        wrapped = {name: self._wrap(f"/{service}/{name}", handler) for name, handler in handlers.items()}
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
 
 
 def rewrapped(handler: Any, answer: Behaviour, parse: Callable[[bytes], Any]) -> Any:

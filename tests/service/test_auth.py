@@ -50,18 +50,21 @@ async def test_every_call_needs_a_token_but_health(serving: Any, file: Path) -> 
         assert await code(basic) is UNAUTHENTICATED
 
 
+class Calls(Observer):
+    """Writes down which calls began, and how they ended."""
+
+    def __init__(self) -> None:
+        self.began: list[str] = []
+        self.ended: list[tuple[str, str]] = []
+
+    def call_began(self, method: str, metadata: Metadata) -> None:
+        self.began.append(method)
+
+    def call_ended(self, method: str, code: str, seconds: float) -> None:
+        self.ended.append((method, code))
+
+
 async def test_refused_calls_are_watched_and_carry_their_id(serving: Any, file: Path) -> None:
-    class Calls(Observer):
-        def __init__(self) -> None:
-            self.began: list[str] = []
-            self.ended: list[tuple[str, str]] = []
-
-        def call_began(self, method: str, metadata: Metadata) -> None:
-            self.began.append(method)
-
-        def call_ended(self, method: str, code: str, seconds: float) -> None:
-            self.ended.append((method, code))
-
     calls = Calls()
     async with serving(calls, token_file=file) as running:
         await running.health.Check(health_pb2.HealthCheckRequest())
