@@ -25,17 +25,16 @@ CHUNK_ROWS = 16
 """Rows of a batch call that are preprocessed in one go: few enough that the engine starts early and all threads share
 the work, enough that a row's part in the hop to a thread and back is small."""
 QUICK_BYTES = 8192
-"""How large a message is read at most, on the average of a batch, to see whether it is quick to prepare."""
+"""How large a message is read at most to see whether it is quick to prepare."""
 
 
 @dataclass(frozen=True, slots=True)
 class _How:
-    """How the rows of a batch are to be treated; see Pipeline.answer_many. small: their messages are."""
+    """How the rows of a batch are to be treated; see Pipeline.answer_many."""
 
     kind: Kind
     deadline_s: float | None
     whole: bool
-    small: bool
 
     def check(self, results: Sequence[Any], start: int) -> None:
         """Raises RowError for the first failed row, where the batch is to succeed as a whole. start: its number."""
@@ -133,7 +132,7 @@ class Pipeline(Generic[Request, Answer]):
             RowError: whole, and a row failed.
         """
         self.outlook.require_time(len(messages), kind, deadline_s)
-        how = _How(kind, deadline_s, whole, size_bytes <= QUICK_BYTES * len(messages))
+        how = _How(kind, deadline_s, whole)
         step = min(CHUNK_ROWS, self._admission.share(kind))
         with await self._room_for_call(kind, len(messages), size_bytes):
             try:
@@ -180,9 +179,7 @@ class Pipeline(Generic[Request, Answer]):
         mine = messages[rows]
         try:
             with await self._admission.wait(how.kind, len(mine)):
-                prepared = self._stages.quick_all(mine, read) if how.small else None
-                if prepared is None:
-                    prepared = await self._threads.of(how.kind).run(self._stages.prepare_all, mine, read)
+                prepared = await self._threads.of(how.kind).run(self._stages.prepare_all, mine, read)
                 how.check(prepared, rows.start)
                 jobs = [job for job in prepared if isinstance(job, Job)]
                 submitted_s = time.perf_counter()

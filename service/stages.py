@@ -17,6 +17,9 @@ Message = TypeVar("Message")
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 
+QUICK_COST = 2
+"""Of a row that is prepared with its run, which takes as long again: so such runs keep nobody waiting for longer."""
+
 
 @dataclass(slots=True)
 class Job:
@@ -44,23 +47,7 @@ class Stages(Generic[Request, Answer]):
         """A job that is prepared with its run; None where that may take longer, see Model.is_quick. Raises what read
         does."""
         request = read(message)
-        return Job(None, 1, request=request) if self._model.is_quick(request) else None
-
-    def quick_all(
-        self, messages: Sequence[Message], read: Callable[[Message], Request]
-    ) -> list[Job | Exception] | None:
-        """The same of many, or what read raises; None where one of them may take longer."""
-        jobs: list[Job | Exception] = []
-        for message in messages:
-            try:
-                job = self.quick(message, read)
-            except Exception as error:
-                jobs.append(error)
-                continue
-            if job is None:
-                return None
-            jobs.append(job)
-        return jobs
+        return Job(None, QUICK_COST, request=request) if self._model.is_quick(request) else None
 
     def prepare(self, message: Message, read: Callable[[Message], Request]) -> Job:
         """read: message → request. Raises what reading and preprocessing do."""
