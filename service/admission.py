@@ -2,10 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import IntEnum
+from types import TracebackType
 
 from models.errors import Overloaded
 from service.observer import NOBODY, Observer
@@ -23,6 +22,10 @@ SHARES = {Kind.STREAM: 0.5, Kind.BATCH: 0.75, Kind.UNARY: 1.0}
 """Streams, which wait for room and so fill all that they may, leave room for batches, and both for single calls."""
 
 
+WIDER = {kind: tuple(other for other in Kind if other >= kind) for kind in Kind}
+"""In whose room a kind's rows lie."""
+
+
 @dataclass(eq=False)
 class _Ask:
     """What somebody wants to bring in. admitted: done when there is room."""
@@ -31,6 +34,26 @@ class _Ask:
     rows: int
     size_bytes: int
     admitted: "asyncio.Future[None]"
+
+
+class Held:
+    """Room that is given back when the context ends."""
+
+    __slots__ = ("_admission", "_kind", "_rows", "_size_bytes")
+
+    def __init__(self, admission: "Admission", kind: Kind, rows: int, size_bytes: int) -> None:
+        self._admission = admission
+        self._kind = kind
+        self._rows = rows
+        self._size_bytes = size_bytes
+
+    def __enter__(self) -> None:
+        """The room is held already."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._admission.give_back(self._kind, self._rows, self._size_bytes)
 
 
 class Admission:
@@ -43,8 +66,10 @@ class Admission:
         self._max_rows = max_rows
         self._max_bytes = max_bytes
         # Of each kind with those before it: the shares lie inside one another.
-        self._rows = dict.fromkeys(Kind, 0)
-        self._bytes = dict.fromkeys(Kind, 0)
+        self._rows = [0 for _ in Kind]
+        self._bytes = [0 for _ in Kind]
+        self._most_rows = [max(1, int(SHARES[kind] * max_rows)) for kind in Kind]
+        self._most_bytes = [SHARES[kind] * max_bytes for kind in Kind]
         self._waiting: dict[Kind, deque[_Ask]] = {kind: deque() for kind in Kind}
 
     @property
@@ -59,35 +84,22 @@ class Admission:
 
     def share(self, kind: Kind) -> int:
         """Rows that may be under way of this kind and those before it."""
-        return max(1, int(SHARES[kind] * self._max_rows))
+        return self._most_rows[kind]
 
-    @asynccontextmanager
-    async def admit(self, kind: Kind, rows: int = 1, size_bytes: int = 0, *, wait: bool = False) -> AsyncIterator[None]:
-        """Holds room while the context lasts. wait: for it, in turn, rather than be refused.
+    def admit(self, kind: Kind, rows: int = 1, size_bytes: int = 0) -> Held:
+        """Holds room until the context ends that is to begin at once.
 
         Raises:
             Overloaded: there is no room.
         """
-        if wait:
-            await self._wait(kind, rows, size_bytes)
-        else:
-            self.require(kind, rows, size_bytes)
-            self._add(kind, rows, size_bytes)
-        try:
-            yield
-        finally:
-            self._add(kind, -rows, -size_bytes)
-            self._let_in()
+        self.require(kind, rows, size_bytes)
+        self._add(kind, rows, size_bytes)
+        return Held(self, kind, rows, size_bytes)
 
-    def require(self, kind: Kind, rows: int = 1, size_bytes: int = 0) -> None:
-        """Raises Overloaded unless so much would be admitted at once."""
-        if self._waiting[kind] or not self._fits_rows(kind, rows):
-            raise Overloaded(f"model {self._name}: {self.rows} rows under way, at most {self._max_rows}")
-        if not self._fits_bytes(kind, size_bytes):
-            held = f"{self.size_bytes} bytes of requests under way"
-            raise Overloaded(f"model {self._name}: {held}, at most {self._max_bytes}")
-
-    async def _wait(self, kind: Kind, rows: int, size_bytes: int) -> None:
+    async def wait(self, kind: Kind, rows: int = 1, size_bytes: int = 0) -> Held:
+        """As admit, but waits for room, in turn, rather than be refused."""
+        if self.fits(kind, rows) and self._fits_bytes(kind, size_bytes):
+            return self.admit(kind, rows, size_bytes)
         ask = _Ask(kind, rows, size_bytes, asyncio.get_running_loop().create_future())
         self._waiting[kind].append(ask)
         self._let_in()
@@ -100,6 +112,24 @@ class Admission:
                 self._add(kind, -rows, -size_bytes)
             self._let_in()
             raise
+        return Held(self, kind, rows, size_bytes)
+
+    def give_back(self, kind: Kind, rows: int, size_bytes: int) -> None:
+        """Ends what admit or wait began; Held does."""
+        self._add(kind, -rows, -size_bytes)
+        self._let_in()
+
+    def fits(self, kind: Kind, rows: int = 1) -> bool:
+        """Whether so many rows would be admitted at once."""
+        return not self._waiting[kind] and self._fits_rows(kind, rows)
+
+    def require(self, kind: Kind, rows: int = 1, size_bytes: int = 0) -> None:
+        """Raises Overloaded unless so much would be admitted at once."""
+        if not self.fits(kind, rows):
+            raise Overloaded(f"model {self._name}: {self.rows} rows under way, at most {self._max_rows}")
+        if not self._fits_bytes(kind, size_bytes):
+            held = f"{self.size_bytes} bytes of requests under way"
+            raise Overloaded(f"model {self._name}: {held}, at most {self._max_bytes}")
 
     def _let_in(self) -> None:
         """Admits those that wait, of each kind in turn: the kind with the smaller share goes first."""
@@ -111,18 +141,15 @@ class Admission:
                     ask.admitted.set_result(None)
 
     def _fits_rows(self, kind: Kind, rows: int) -> bool:
-        wider = [other for other in Kind if other >= kind]
-        return all(self._rows[other] + rows <= self.share(other) for other in wider)
+        return all(self._rows[other] + rows <= self._most_rows[other] for other in WIDER[kind])
 
     def _fits_bytes(self, kind: Kind, size_bytes: int) -> bool:
         """One request alone always fits, or it would wait for ever."""
-        wider = [other for other in Kind if other >= kind]
-        limits = {other: SHARES[other] * self._max_bytes for other in wider}
-        return all(not self._bytes[o] or self._bytes[o] + size_bytes <= limits[o] for o in wider)
+        held, most = self._bytes, self._most_bytes
+        return all(not held[other] or held[other] + size_bytes <= most[other] for other in WIDER[kind])
 
     def _add(self, kind: Kind, rows: int, size_bytes: int) -> None:
-        for other in Kind:
-            if other >= kind:
-                self._rows[other] += rows
-                self._bytes[other] += size_bytes
+        for other in WIDER[kind]:
+            self._rows[other] += rows
+            self._bytes[other] += size_bytes
         self._observer.under_way(self._name, self.rows, self.size_bytes)

@@ -11,7 +11,7 @@ import grpc
 from models.errors import TianziError
 from service.errors import PermissionDenied, Unauthenticated, abort, to_status
 from service.files import Followed
-from service.interceptor import OUR_METHODS
+from service.wrapping import OUR_METHODS, Wrap
 
 OPEN = "/grpc.health.v1."
 """Load balancers and probes have no token."""
@@ -51,8 +51,10 @@ class Tokens:
 class AuthInterceptor(grpc.aio.ServerInterceptor):
     """Ends calls without a valid token before they are read. Health checks stay open."""
 
-    def __init__(self, tokens: Tokens) -> None:
+    def __init__(self, tokens: Tokens, wrap: Wrap) -> None:
+        """wrap: what the handlers of our own methods are wrapped in, and so their refusals."""
         self._tokens = tokens
+        self._wrap = wrap
 
     async def intercept_service(
         self,
@@ -67,18 +69,20 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
         try:
             self._tokens.check(given if isinstance(given, str) else None)
         except TianziError as error:
-            return _refusal(method, error)
+            return self._refusal(method, error)
         return handler
 
+    def _refusal(self, method: str, error: TianziError) -> Any:
+        ours = method.startswith(OUR_METHODS)
 
-def _refusal(method: str, error: TianziError) -> Any:
-    async def answer(requests: Any, context: Any) -> None:
-        if method.startswith(OUR_METHODS):
-            raise error  # the StatusInterceptor around us answers with it
-        await abort(context, to_status(error))
+        async def answer(requests: Any, context: Any) -> None:
+            if ours:
+                raise error  # the StatusWrapper around us answers with it
+            await abort(context, to_status(error))
 
-    # A stream in both directions, whatever the method: the call ends without its request being read.
-    return grpc.stream_stream_rpc_method_handler(answer, request_deserializer=bytes)
+        # A stream in both directions, whatever the method: the call ends without its request being read.
+        handler: Any = grpc.stream_stream_rpc_method_handler(answer, request_deserializer=bytes)
+        return self._wrap(method, handler) if ours else handler
 
 
 def _read(path: Path) -> list[bytes]:

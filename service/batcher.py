@@ -5,9 +5,11 @@ Every row ends exactly once: with its output, its own error, DeadlineExceeded, i
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
+from functools import partial
 from typing import Generic, TypeVar
 
 from models.errors import ModelNotReady
@@ -32,7 +34,7 @@ class Batcher(Generic[Item, Output]):
 
     def __init__(
         self,
-        run: Callable[[Sequence[Item]], Sequence[Output]],
+        run: Callable[[Sequence[Item]], Sequence[Output | Exception]],
         max_rows: int,
         name: str = "engine",
         on_lost: Callable[[], None] = lambda: None,
@@ -40,7 +42,7 @@ class Batcher(Generic[Item, Output]):
         max_cost: int | None = None,
         engine: Executor | None = None,
     ) -> None:
-        """run: items → outputs, in order; ModelNotReady from it means that the engine is lost for good.
+        """run: items → outputs or their own errors, in order; raises ModelNotReady when the engine is lost for good.
 
         max_rows, max_cost: of one run at most; a row over max_cost runs alone. on_lost: called once, in the event
         loop, when the engine is lost. engine: where run is called, else a thread of its own.
@@ -52,7 +54,8 @@ class Batcher(Generic[Item, Output]):
         self._max_cost = max_rows if max_cost is None else max_cost
         self._waiting: RowQueue[Item, Output] = RowQueue(max_rows, self._max_cost)
         self._running: list[Row[Item, Output]] = []
-        self._ending: asyncio.Future[list[Output | Exception]] | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._began_s = 0.0
         self._unit_s = 0.0
         self._row_cost = 0.0
@@ -110,7 +113,7 @@ class Batcher(Generic[Item, Output]):
             return [ModelNotReady(self._closed) for _ in items]
         for row in call.rows:
             self._waiting.add(row)
-        if self._ending is None:
+        if self._idle.is_set():
             # Soon, not now: rows submitted in this same turn of the loop go along.
             asyncio.get_running_loop().call_soon(self._dispatch)
         try:
@@ -123,13 +126,12 @@ class Batcher(Generic[Item, Output]):
     async def close(self) -> None:
         """Fails all rows that have not ended with ModelNotReady, then waits for the engine to end its run."""
         self._fail_all("shutting down")
-        if self._ending is not None:
-            await asyncio.wait([self._ending])
+        await self._idle.wait()
         self._engine.shutdown()
 
     def _dispatch(self) -> None:
         """Gives the engine its next run, if it is idle."""
-        if self._ending is not None or self._closed:
+        if not self._idle.is_set() or self._closed or not len(self._waiting):
             return
         loop = asyncio.get_running_loop()
         self._running = self._waiting.take(loop.time(), self._unit_s)
@@ -137,12 +139,18 @@ class Batcher(Generic[Item, Output]):
             return
         self._began_s = loop.time()
         items = [row.item for row in self._running]
-        self._ending = asyncio.wrap_future(self._engine.submit(outcomes, self._run, items))
-        self._ending.add_done_callback(self._finish)
+        self._idle.clear()
+        ending: Future[list[Output | Exception]] = self._engine.submit(outcomes, self._run, items)
+        ending.add_done_callback(partial(self._tell, loop))
 
-    def _finish(self, ending: "asyncio.Future[list[Output | Exception]]") -> None:
+    def _tell(self, loop: asyncio.AbstractEventLoop, ending: "Future[list[Output | Exception]]") -> None:
+        """Called in the engine's thread. A future of asyncio's would take the loop one turn more."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed, and nobody waits
+            loop.call_soon_threadsafe(self._finish, ending)
+
+    def _finish(self, ending: "Future[list[Output | Exception]]") -> None:
         """Hands each row its outcome, and goes on with those that have gathered."""
-        self._ending = None
+        self._idle.set()
         lost = ending.exception()
         if lost is not None:
             self._lose(lost)

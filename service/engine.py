@@ -79,8 +79,11 @@ class EngineThread(Executor):
             future.set_exception(RuntimeError("the engine's thread has ended"))
 
 
-def outcomes(run: Callable[[Sequence[Item]], Sequence[Output]], items: Sequence[Item]) -> list[Output | Exception]:
-    """Each item's output, or the error that it makes run raise even alone: when run raises, each half is tried again.
+def outcomes(
+    run: Callable[[Sequence[Item]], Sequence[Output | Exception]], items: Sequence[Item]
+) -> list[Output | Exception]:
+    """Each item's output, or the error that run gives in its place, or that it makes run raise even alone: when run
+    raises, each half is tried again.
 
     Raises:
         ModelNotReady: the engine is lost; there is nothing to try again.

@@ -1,4 +1,4 @@
-"""The one table from domain errors to gRPC codes, and the interceptor that answers with them."""
+"""The one table from domain errors to gRPC codes, and the wrapper that answers with them."""
 
 import asyncio
 import contextlib
@@ -24,8 +24,8 @@ from models.errors import (
     Overloaded,
     TianziError,
 )
-from service.interceptor import Context, WrappingInterceptor, metadata_value, rewrapped
 from service.logs import request_id
+from service.wrapping import Context, Wrapper, metadata_value, rewrapped
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def _reason(error: Exception) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).upper()
 
 
-class StatusInterceptor(WrappingInterceptor):
+class StatusWrapper(Wrapper):
     """Gives each call to our services a request id, ends it with the status of its error, and logs it at debug.
 
     The id is the caller's x-request-id, else a new one; it comes back in the trailing metadata. A message that cannot
@@ -98,7 +98,7 @@ class StatusInterceptor(WrappingInterceptor):
 
     def wrap(self, method: str, handler: Any) -> Any:
         behaviour = handler.stream_stream or handler.unary_unary
-        check = _each_parsed if handler.request_streaming else _parsed
+        check = _each_parsed if handler.request_streaming else parsed
 
         async def answer(request: Any, context: Context) -> Any:
             request_id.set(_request_id(metadata_value(context, REQUEST_ID)))
@@ -158,7 +158,8 @@ def _or_error(parse: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
     return parse_or_error
 
 
-def _parsed(request: Any) -> Any:
+def parsed(request: Any) -> Any:
+    """The message. Raises: InvalidInput: what came is none; see StatusWrapper."""
     if isinstance(request, DecodeError):
         raise InvalidInput("request", "is no message of this method's type")
     return request
@@ -166,4 +167,4 @@ def _parsed(request: Any) -> Any:
 
 async def _each_parsed(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
     async for request in requests:
-        yield _parsed(request)
+        yield parsed(request)

@@ -62,10 +62,10 @@ class Observer:
 
 
 class Several(Observer):
-    """Tells several."""
+    """Tells several, but not those that look away."""
 
     def __init__(self, *observers: Observer) -> None:
-        self._observers = observers
+        self._observers = [observer for observer in observers if observer is not NOBODY]
 
     def loaded(self, model: str, version: int, provider: str) -> None:
         for observer in self._observers:

@@ -45,3 +45,13 @@ def reason(error: BaseException) -> Reason:
             return "not_ready"
         case _:
             return "failed"
+
+
+def holdable(error: BaseException) -> Exception:
+    """An error as a future takes it, and a row ends with it.
+
+    StopIteration no future takes; SystemExit say must end neither a thread nor the event loop.
+    """
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    return RuntimeError(type(error).__name__)

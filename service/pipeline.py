@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from models.base import Model
-from models.errors import DeadlineExceeded, Overloaded
-from service.admission import Admission, Kind
+from models.errors import Overloaded
+from service.admission import Admission, Held, Kind
 from service.batcher import Batcher
 from service.observer import NOBODY, Observer, Reason
 from service.outcome import Answered, RowError, reason
+from service.outlook import Outlook
 from service.stages import Job, Stages
 from service.threads import Threads
 
@@ -23,9 +24,8 @@ Answer = TypeVar("Answer")
 CHUNK_ROWS = 16
 """Rows of a batch call that are preprocessed in one go: few enough that the engine starts early and all threads share
 the work, enough that a row's part in the hop to a thread and back is small."""
-CAUTION = 1.5
-"""How many times the expected wait a call's time must be. Half of those that had just enough came too late under
-overload, and what was computed for them was lost."""
+QUICK_BYTES = 8192
+"""How large a message is read at most to see whether it is quick to prepare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,7 @@ class Pipeline(Generic[Request, Answer]):
         self._batcher: Batcher[Job, Answer] = Batcher(
             self._stages.run, max_rows, model.name, self._lose, max_cost=max_cost
         )
+        self.outlook = Outlook(model.name, admission, self._batcher, self._drop)
         self._users = 0
         self._unused = asyncio.Event()
         self._unused.set()
@@ -85,7 +86,8 @@ class Pipeline(Generic[Request, Answer]):
     ) -> Answered[Answer]:
         """Answers one request. A single call is refused where there is no room, a stream's waits for it.
 
-        read: message → request, done in the thread that preprocesses. size_bytes: what the message holds.
+        read: message → request, done in the thread that preprocesses, or here where the message is small. size_bytes:
+        what the message holds.
         deadline_s: in the event loop's time.
 
         Raises:
@@ -93,10 +95,13 @@ class Pipeline(Generic[Request, Answer]):
             DeadlineExceeded: the deadline has passed, or will before its turn.
             InvalidInput, InferenceError, ModelNotReady: as the model and its engine say.
         """
-        self._require_time(1, kind, deadline_s)
+        self.outlook.require_time(1, kind, deadline_s)
         try:
-            async with self._admission.admit(kind, 1, size_bytes, wait=kind is Kind.STREAM):
-                job = await self._threads.of(kind).run(self._stages.prepare, message, read)
+            admission, waits = self._admission, kind is Kind.STREAM
+            with await admission.wait(kind, 1, size_bytes) if waits else admission.admit(kind, 1, size_bytes):
+                job = self._stages.quick(message, read) if size_bytes <= QUICK_BYTES else None
+                if job is None:
+                    job = await self._threads.of(kind).run(self._stages.prepare, message, read)
                 job.submitted_s = time.perf_counter()
                 urgent = kind is Kind.UNARY
                 answer = await self._batcher.submit(job, cost=job.cost, urgent=urgent, deadline_s=deadline_s)
@@ -126,18 +131,10 @@ class Pipeline(Generic[Request, Answer]):
             Overloaded, DeadlineExceeded: as answer.
             RowError: whole, and a row failed.
         """
-        self._require_time(len(messages), kind, deadline_s)
-        waits = kind is Kind.STREAM
-        if not waits:
-            try:
-                self._admission.require(kind, 1, size_bytes)
-            except Overloaded:
-                self._drop(len(messages), "full")
-                raise
-
+        self.outlook.require_time(len(messages), kind, deadline_s)
         how = _How(kind, deadline_s, whole)
         step = min(CHUNK_ROWS, self._admission.share(kind))
-        async with self._admission.admit(kind, 0, size_bytes, wait=waits):
+        with await self._room_for_call(kind, len(messages), size_bytes):
             try:
                 async with asyncio.TaskGroup() as group:
                     starts = range(0, len(messages), step)
@@ -152,8 +149,9 @@ class Pipeline(Generic[Request, Answer]):
     @contextmanager
     def used(self) -> "Iterator[Pipeline[Request, Answer]]":
         """Keeps retire() waiting."""
+        if not self._users:
+            self._unused.clear()
         self._users += 1
-        self._unused.clear()
         try:
             yield self
         finally:
@@ -179,13 +177,9 @@ class Pipeline(Generic[Request, Answer]):
     ) -> list[Answered[Answer] | Exception]:
         """Some rows of a batch. Raises RowError for the first that fails where the batch is to succeed as a whole."""
         mine = messages[rows]
-
-        def prepare() -> list[Job | Exception]:
-            return [self._prepared_or_error(message, read) for message in mine]
-
         try:
-            async with self._admission.admit(how.kind, len(mine), wait=True):
-                prepared = await self._threads.of(how.kind).run(prepare)
+            with await self._admission.wait(how.kind, len(mine)):
+                prepared = await self._threads.of(how.kind).run(self._stages.prepare_all, mine, read)
                 how.check(prepared, rows.start)
                 jobs = [job for job in prepared if isinstance(job, Job)]
                 submitted_s = time.perf_counter()
@@ -200,23 +194,16 @@ class Pipeline(Generic[Request, Answer]):
         ran = iter(zip(jobs, outcomes, strict=True))
         return [self._result(*next(ran)) if isinstance(job, Job) else self._result(None, job) for job in prepared]
 
-    def _require_time(self, rows: int, kind: Kind, deadline_s: float | None) -> None:
-        """Raises DeadlineExceeded where the answer would be late: refused at once, a caller has time to ask another."""
-        if deadline_s is None or kind is Kind.STREAM:
-            return
-        left_s = deadline_s - asyncio.get_running_loop().time()
-        unseen = max(0, self._admission.rows - self._batcher.rows)  # rows that are being preprocessed
-        wait_s = self._batcher.expected_s(kind is Kind.UNARY, unseen)
-        if CAUTION * wait_s >= left_s:
-            self._drop(rows, "hopeless")
-            times = f"about {wait_s:.3f} s until its answer, the deadline is in {left_s:.3f} s"
-            raise DeadlineExceeded(f"model {self.model.name}: {times}")
-
-    def _prepared_or_error(self, message: Message, read: Callable[[Message], Request]) -> Job | Exception:
+    async def _room_for_call(self, kind: Kind, rows: int, size_bytes: int) -> Held:
+        """Room for a batch's bytes, its rows come in by and by; one is to have room at once where it does not wait."""
+        if kind is Kind.STREAM:
+            return await self._admission.wait(kind, 0, size_bytes)
         try:
-            return self._stages.prepare(message, read)
-        except Exception as error:
-            return error
+            self._admission.require(kind, 1, size_bytes)
+        except Overloaded:
+            self._drop(rows, "full")
+            raise
+        return self._admission.admit(kind, 0, size_bytes)
 
     def _result(self, job: Job | None, outcome: Answer | Exception) -> Answered[Answer] | Exception:
         if job is None or isinstance(outcome, Exception):

@@ -94,7 +94,7 @@ class RowQueue(Generic[Item, Output]):
 
         Rows end here whose deadline has passed, or will before such a run ends when a unit of cost takes unit_s.
         """
-        run = _Run[Item, Output](self._max_rows, self._max_cost)
+        run: _Run[Item, Output] = _Run(self._max_rows, self._max_cost)
         # A run takes as long as what waits allows it to grow, up to a full one.
         due_s = now_s + unit_s * min(self._max_cost, self.urgent_cost + self.bulk_cost)
         late: list[Row[Item, Output]] = []
@@ -104,7 +104,8 @@ class RowQueue(Generic[Item, Output]):
             kept = max(0, kept - 1)
         self._fill(run, self._urgent, self._max_rows - kept, due_s, late)
         self._fill(run, self._bulk, self._max_rows, due_s, late)
-        self._fill(run, self._urgent, self._max_rows, due_s, late)
+        if kept:
+            self._fill(run, self._urgent, self._max_rows, due_s, late)
         if not run.rows and late and late[-1].in_time(now_s):
             run.add(late.pop())  # that runs take so long may have been true once only
         for row in late:

@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from models.base import Model
 from models.errors import ModelNotFound, ModelNotReady
 from service.admission import Admission
 from service.observer import NOBODY, Observer
+from service.outlook import Outlook
 from service.pipeline import Pipeline
 
 logger = logging.getLogger(__name__)
@@ -51,9 +52,8 @@ class Served:
     def get(self, version: int) -> AnyPipeline | None:
         return self._pipelines.get(version)
 
-    @contextmanager
-    def use(self, version: int = 0) -> Iterator[AnyPipeline]:
-        """A version's pipeline, which is not let go meanwhile. version: 0 is the newest.
+    def use(self, version: int = 0) -> AbstractContextManager[AnyPipeline]:
+        """A version's pipeline, which is not let go while the context lasts. version: 0 is the newest.
 
         Raises:
             ModelNotFound: this version does not serve.
@@ -67,8 +67,20 @@ class Served:
         if pipeline is None:
             serving = ", ".join(map(str, self.versions))
             raise ModelNotFound(f"model_version: {self.name} {version} is not serving, only {serving}")
-        with pipeline.used():
-            yield pipeline
+        return pipeline.used()
+
+    def is_narrow(self) -> bool:
+        """See Outlook. Of several versions it is not known before a call is read which one it asks."""
+        return len(self._pipelines) == 1 and not self._refusing and self._only.is_narrow()
+
+    def require(self, deadline_s: float | None) -> None:
+        """Raises what a single call with this deadline is refused with, whatever is in it."""
+        if len(self._pipelines) == 1:
+            self._only.require(deadline_s)
+
+    @property
+    def _only(self) -> Outlook:
+        return next(iter(self._pipelines.values())).outlook
 
     def add(self, model: AnyModel) -> None:
         """Serves a model from now on; what served under the same version is retired."""

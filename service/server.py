@@ -8,6 +8,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -20,7 +21,8 @@ from models.registry import MODELS, load_model
 from service import logs, tls
 from service.admission import Admission
 from service.auth import AuthInterceptor, Tokens
-from service.errors import StatusInterceptor
+from service.errors import StatusWrapper
+from service.gate import Handlers
 from service.observer import NOBODY, Observer, Several
 from service.oip.servicer import InferenceServicer
 from service.oip.statistics import Statistics
@@ -32,7 +34,8 @@ from service.servicers import ClozeServicer, OcrServicer, ServerServicer
 from service.settings import Settings, address
 from service.spawned import Teller
 from service.threads import Threads
-from service.watch import WatchInterceptor, watching
+from service.watch import WatchWrapper, watching
+from service.wrapping import in_turn
 
 logger = logging.getLogger(__name__)
 
@@ -152,15 +155,22 @@ class Server:
         self.served = {name: self._served(name) for name in SERVICES}
         for name, served in self.served.items():
             served.add(models[name])
+        # Refusals, too, are watched and get a request id. What nobody looks at is not watched: a call costs less then.
+        wrap = in_turn(StatusWrapper(), *([] if observer is NOBODY else [WatchWrapper(observer)]))
+        token_file = settings.token_file
         self._grpc = grpc.aio.server(
-            interceptors=self._interceptors(observer), options=channel_options(settings, self._shares_port)
+            interceptors=[AuthInterceptor(Tokens(token_file), wrap)] if token_file else [],
+            options=channel_options(settings, self._shares_port),
         )
-        ocr_pb2_grpc.add_OcrServiceServicer_to_server(OcrServicer(self.served["ocr"], settings), self._grpc)
-        cloze_pb2_grpc.add_ClozeServiceServicer_to_server(ClozeServicer(self.served["cloze"], settings), self._grpc)
+        gates = {f"/{OCR}/Recognize": self.served["ocr"], f"/{CLOZE}/Fill": self.served["cloze"]}
+        ours = cast(grpc.aio.Server, handlers := Handlers(wrap, gates))
+        self._grpc.add_generic_rpc_handlers((handlers,))
+        ocr_pb2_grpc.add_OcrServiceServicer_to_server(OcrServicer(self.served["ocr"], settings), ours)
+        cloze_pb2_grpc.add_ClozeServiceServicer_to_server(ClozeServicer(self.served["cloze"], settings), ours)
         info = ServerServicer(self.served, settings)
-        server_pb2_grpc.add_ServerServiceServicer_to_server(info, self._grpc)
+        server_pb2_grpc.add_ServerServiceServicer_to_server(info, ours)
         inference = InferenceServicer(self.served, settings, self._threads, statistics, self._is_ready)
-        grpc_service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, self._grpc)
+        grpc_service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, ours)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         if settings.reflection:
             names = (OCR, CLOZE, SERVER, INFERENCE, health.SERVICE_NAME, reflection.SERVICE_NAME)
@@ -205,13 +215,6 @@ class Server:
         for served in self.served.values():
             await served.close()
         self._threads.shutdown()
-
-    def _interceptors(self, observer: Observer) -> list[grpc.aio.ServerInterceptor]:
-        """From the outermost: refusals, too, are watched and get a request id."""
-        token_file = self._settings.token_file
-        # What nobody looks at is not watched: a call costs less then.
-        watch = [] if observer is NOBODY else [WatchInterceptor(observer)]
-        return [*watch, StatusInterceptor(), *([AuthInterceptor(Tokens(token_file))] if token_file else [])]
 
     async def _is_ready(self, model: str) -> bool:
         """Whether health says so of the model's service."""

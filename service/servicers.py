@@ -1,4 +1,4 @@
-"""The RPCs of tianzi.v1: proto ↔ plain Python, nothing else. Errors are raised; the StatusInterceptor maps them."""
+"""The RPCs of tianzi.v1: proto ↔ plain Python, nothing else. Errors are raised; the StatusWrapper maps them."""
 
 # ruff: noqa: N802 gRPC names the methods
 

@@ -1,4 +1,8 @@
-"""A row's way through one model: prepared in a thread, run and answered in a batch, with the time each step takes."""
+"""A row's way through one model: prepared in a thread, run and answered in a batch, with the time each step takes.
+
+What is quick to prepare is prepared by the engine's thread at the start of the run: to hand it to another thread and
+back would cost more, and the threads would take Python's lock from each other for every row.
+"""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,20 +11,29 @@ from typing import Any, Generic, TypeVar
 
 from models.base import Model
 from service.observer import Observer, Timing
+from service.outcome import holdable
 
 Message = TypeVar("Message")
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 
+QUICK_COST = 2
+"""Of a row that is prepared with its run, which takes as long again: so such runs keep nobody waiting for longer."""
+
 
 @dataclass(slots=True)
 class Job:
-    """An item on its way. cost: see Model.cost. submitted_s: when it began to wait for the engine, by perf_counter."""
+    """An item on its way. cost: see Model.cost. submitted_s: when it began to wait for the engine, by perf_counter.
+
+    request: what the item is yet to be made of. error: why it could not be.
+    """
 
     item: Any
     cost: int
     submitted_s: float = 0.0
     timing: Timing = field(default_factory=Timing)
+    request: Any = None
+    error: Exception | None = None
 
 
 class Stages(Generic[Request, Answer]):
@@ -30,6 +43,12 @@ class Stages(Generic[Request, Answer]):
         self._model = model
         self._observer = observer
 
+    def quick(self, message: Message, read: Callable[[Message], Request]) -> Job | None:
+        """A job that is prepared with its run; None where that may take longer, see Model.is_quick. Raises what read
+        does."""
+        request = read(message)
+        return Job(None, QUICK_COST, request=request) if self._model.is_quick(request) else None
+
     def prepare(self, message: Message, read: Callable[[Message], Request]) -> Job:
         """read: message → request. Raises what reading and preprocessing do."""
         began_s = time.perf_counter()
@@ -38,8 +57,41 @@ class Stages(Generic[Request, Answer]):
         job.timing.preprocess_s = time.perf_counter() - began_s
         return job
 
-    def run(self, jobs: Sequence[Job]) -> list[Answer]:
-        """One batch, in the engine's thread. Postprocessing goes along: it is too little work for a hop of its own."""
+    def prepare_all(self, messages: Sequence[Message], read: Callable[[Message], Request]) -> list[Job | Exception]:
+        """The same of many, or what it raises."""
+        jobs: list[Job | Exception] = []
+        for message in messages:
+            try:
+                jobs.append(self.prepare(message, read))
+            except Exception as error:
+                jobs.append(error)
+        return jobs
+
+    def run(self, jobs: Sequence[Job]) -> list[Answer | Exception]:
+        """One batch, in the engine's thread. Postprocessing goes along: it is too little work for a hop of its own.
+
+        Returns each job's answer, or why it could not be prepared; such a job is not in the network's run.
+        """
+        for job in jobs:
+            if job.request is not None:
+                self._prepare_late(job)
+        ready = [job for job in jobs if job.error is None]
+        answers = iter(self._run(ready) if ready else ())
+        return [next(answers) if job.error is None else job.error for job in jobs]
+
+    def _prepare_late(self, job: Job) -> None:
+        """Makes a job's item, or keeps what that raises: it is the job's own, and must not end the engine's thread."""
+        began_s = time.perf_counter()
+        try:
+            job.item = self._model.preprocess(job.request)
+        except BaseException as error:
+            job.error = holdable(error)
+        job.request = None
+        took_s = time.perf_counter() - began_s
+        job.timing.preprocess_s = took_s
+        job.submitted_s += took_s  # its wait for the network is what is left
+
+    def _run(self, jobs: Sequence[Job]) -> list[Answer]:
         began_s = time.perf_counter()
         for job in jobs:
             if not job.timing.queue_s:  # else it is tried again, after a run that failed

@@ -8,6 +8,7 @@ from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
 from service.admission import Kind
+from service.outcome import holdable
 from service.process import give_way
 
 Result = TypeVar("Result")
@@ -92,13 +93,8 @@ class Threads:
 def _done(task: _Task) -> tuple[_Task, Any, Exception | None]:
     try:
         return task, task.work(*task.args), None
-    except Exception as error:
-        if not isinstance(error, StopIteration):  # the one that a future does not take
-            return task, None, error
-        wrapped = RuntimeError("StopIteration")
-    except BaseException as error:  # SystemExit say: it must end neither this thread nor the event loop
-        wrapped = RuntimeError(type(error).__name__)
-    return task, None, wrapped
+    except BaseException as error:
+        return task, None, holdable(error)
 
 
 def _hand_back(done: list[tuple[_Task, Any, Exception | None]]) -> None:

@@ -1,4 +1,4 @@
-"""Who watches the server: metrics and traces, as the settings say; and the interceptor that tells them of calls."""
+"""Who watches the server: metrics and traces, as the settings say; and the wrapper that tells them of calls."""
 
 import time
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ import grpc
 from tianzi import __version__
 
 from service import tracing
-from service.interceptor import Context, WrappingInterceptor, rewrapped
 from service.observer import NOBODY, Observer, Several
 from service.settings import Settings
+from service.wrapping import Context, Wrapper, rewrapped
 
 
 @contextmanager
@@ -44,11 +44,10 @@ def watching(settings: Settings, alone: bool = True) -> Iterator[Observer]:
         yield Several(*observers) if observers else NOBODY
 
 
-class WatchInterceptor(WrappingInterceptor):
-    """Tells an observer of each call. Must be the first, to see also what the others refuse."""
+class WatchWrapper(Wrapper):
+    """Tells an observer of each call. Must be the outermost, to see also what the others refuse."""
 
     def __init__(self, observer: Observer) -> None:
-        super().__init__()
         self._observer = observer
 
     def wrap(self, method: str, handler: Any) -> Any:

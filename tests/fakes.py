@@ -19,7 +19,8 @@ WAIT_S = 20.0
 
 class FakeModel(Model[Any, Any, int, Any]):
     """Answers with the payload's size. gate: closed, it holds the engine. checked: payloads that were preprocessed.
-    runs: the payloads of each run."""
+    runs: the payloads of each run. quick: whether payloads are quick to preprocess, but for those that begin with
+    "big"."""
 
     contract = 1
     field: str
@@ -37,6 +38,7 @@ class FakeModel(Model[Any, Any, int, Any]):
         super().__init__(bundle, SimpleNamespace(provider="FakeProvider"))  # type: ignore[arg-type]
         self.gate = threading.Event()
         self.gate.set()
+        self.quick = False
         self.checked: list[Any] = []
         self.runs: list[list[Any]] = []
 
@@ -44,6 +46,9 @@ class FakeModel(Model[Any, Any, int, Any]):
     def ran(self) -> list[Any]:
         """Every payload that the engine has seen, in order."""
         return [payload for run in self.runs for payload in run]
+
+    def is_quick(self, request: Any) -> bool:
+        return self.quick and self.payload(request)[:3] != "big"
 
     def preprocess(self, request: Any) -> Any:
         if not self.size(request):

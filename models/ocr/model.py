@@ -11,10 +11,12 @@ from models.base import Model
 from models.bundle import Bundle
 from models.errors import InferenceError, InvalidInput
 from models.ocr.allowed import AllowedSets
-from models.ocr.image import check_size, decode_image, normalize_crop
+from models.ocr.image import check_size, decode_image, is_small, normalize_crop
 from models.ocr.lattice import CANDIDATES, Bigrams, Place, best_path
 from models.ocr.types import DEFAULT_TOP_K, Candidate, GrayArray, OcrAnswer, OcrItem, OcrOutput, OcrRequest
 from models.runtime import Session
+
+QUICK_CHARACTERS = 100
 
 
 class OcrModel(Model[OcrRequest, OcrItem, OcrOutput, OcrAnswer]):
@@ -53,6 +55,11 @@ class OcrModel(Model[OcrRequest, OcrItem, OcrOutput, OcrAnswer]):
             raise InvalidInput("top_k", f"{request.top_k}, must be 1 to {self.max_top_k}")
         allowed = self.allowed.find(request.allowed)
         return OcrItem(normalize_crop(self._gray(request.image), self.crop_px), request.top_k, allowed)
+
+    def is_quick(self, request: OcrRequest) -> bool:
+        """Small images; see Model.is_quick. A set of allowed characters takes longer the more there is of it."""
+        few = len(request.allowed) <= 2 and sum(map(len, request.allowed)) <= QUICK_CHARACTERS
+        return few and is_small(request.image)
 
     @staticmethod
     def feeds(items: Sequence[OcrItem]) -> dict[str, np.ndarray[Any, Any]]:

@@ -20,6 +20,7 @@ from service.oip.adapters import Adapter, ClozeAdapter, OcrAdapter, Parameters
 from service.oip.statistics import Statistics
 from service.oip.tensors import Spec, read, shown, write
 from service.outcome import Answered, RowError
+from service.pipeline import QUICK_BYTES
 from service.served import AnyModel, AnyPipeline, Served
 from service.settings import Settings
 from service.streams import answer_stream
@@ -142,9 +143,10 @@ class InferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
             return adapter.requests(tensors, Parameters(request.parameters))
 
         with served.use(number) as pipeline:
-            # In a thread: typed pixels are numbers by the million.
-            requests = await self._threads.of(kind).run(rows)
-            answered = await _answer_all(pipeline, requests, adapter, request.ByteSize(), deadline_s(context), kind)
+            size = request.ByteSize()
+            # In a thread where they may be large: typed pixels are numbers by the million.
+            requests = rows() if size <= QUICK_BYTES else await self._threads.of(kind).run(rows)
+            answered = await _answer_all(pipeline, requests, adapter, size, deadline_s(context), kind)
         if len(answered) == 1:
             return _response(request, answered, adapter, specs)
         # In a thread, too: 256 texts of 64 blanks with 50 candidates each take most of a second.

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageChops, ImageDraw
 
 from models.errors import InvalidInput
-from models.ocr.image import FORMATS, decode_image, normalize_crop
+from models.ocr.image import FORMATS, SMALL_BYTES, decode_image, is_small, normalize_crop
 
 MAX = 4096
 CROP = 48
@@ -203,3 +203,21 @@ def test_any_array_gives_a_crop() -> None:
         shape = rng.integers(1, 260, 2)
         crop = normalize_crop(rng.integers(0, 256, shape).astype(np.uint8), CROP)
         assert crop.shape == (CROP, CROP) and crop.dtype == np.uint8
+
+
+def test_small_images_are_told_from_their_first_bytes() -> None:
+    assert is_small(encoded(drawing(), "PNG"))
+    assert is_small(np.zeros((128, 128), np.uint8))
+    assert not is_small(np.zeros((128, 129), np.uint8))
+    assert not is_small(encoded(drawing((129, 128)), "PNG"))
+    assert not is_small(encoded(drawing(), "JPEG"))
+    for data in (b"", b"\x89PNG", encoded(drawing(), "PNG")[:20], encoded(drawing(), "PNG") + bytes(SMALL_BYTES)):
+        assert not is_small(data)
+
+
+def test_a_second_header_does_not_make_a_large_png_small() -> None:
+    small, large = encoded(drawing(), "PNG"), encoded(drawing((1000, 1000)), "PNG")
+    header = 8 + 25  # the signature and the chunk IHDR
+    both = small[:header] + large[8:]
+    assert decode_image(both, MAX).shape == (1000, 1000)
+    assert not is_small(both)

@@ -144,3 +144,11 @@ def test_the_named_sets_and_the_form_that_was_asked_for() -> None:
     assert sets.find((",０",)).texts == {3: ",", 0: "０"}
     assert sets.find(("digits",)) is sets.find(("digits",)) and sets.find(()) is sets.everything
     assert sets.find(("京",)).penalties.tolist() == [PENALTY] * 4 + [0.0] + [PENALTY] * 2 + [0.0]
+
+
+def test_small_images_with_few_allowed_characters_are_quick(model: OcrModel) -> None:
+    assert model.is_quick(OcrRequest(bars(11)))
+    assert model.is_quick(OcrRequest(bars(11), allowed=("hanzi", "甲乙")))
+    assert not model.is_quick(OcrRequest(bars(11), allowed=("甲" * 101,)))
+    assert not model.is_quick(OcrRequest(bars(11), allowed=("甲", "乙", "丙")))
+    assert not model.is_quick(OcrRequest(np.full((200, 200), 255, np.uint8)))

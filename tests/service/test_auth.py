@@ -9,11 +9,13 @@ import grpc
 import pytest
 import tianzi
 from grpc_health.v1 import health_pb2
+from grpc_status import rpc_status
 from tianzi import AsyncClient
 from tianzi.v1 import ocr_pb2, server_pb2
 
 from service.auth import Tokens
 from service.errors import PermissionDenied, Unauthenticated
+from service.observer import Metadata, Observer
 from tests.service.calls import code, failure, image, nth
 
 GOOD, OTHER = "correct-horse-battery", "staple-of-a-good-length"
@@ -46,6 +48,34 @@ async def test_every_call_needs_a_token_but_health(serving: Any, file: Path) -> 
         assert (wrong.code(), wrong.details()) == (DENIED, "authorization: the token is not valid here")
         basic = running.ocr.Recognize(image(b"abc"), metadata=(("authorization", f"Basic {GOOD}"),))
         assert await code(basic) is UNAUTHENTICATED
+
+
+class Calls(Observer):
+    """Writes down which calls began, and how they ended."""
+
+    def __init__(self) -> None:
+        self.began: list[str] = []
+        self.ended: list[tuple[str, str]] = []
+
+    def call_began(self, method: str, metadata: Metadata) -> None:
+        self.began.append(method)
+
+    def call_ended(self, method: str, code: str, seconds: float) -> None:
+        self.ended.append((method, code))
+
+
+async def test_refused_calls_are_watched_and_carry_their_id(serving: Any, file: Path) -> None:
+    calls = Calls()
+    async with serving(calls, token_file=file) as running:
+        await running.health.Check(health_pb2.HealthCheckRequest())
+        refused = await failure(running.ocr.Recognize(image(b"abc"), metadata=(("x-request-id", "mine"),)))
+        assert dict(refused.trailing_metadata() or ())["x-request-id"] == "mine"
+        assert rpc_status.from_call(refused).details  # type: ignore[arg-type] # it takes aio's errors as well
+        await failure(running.ocr.Recognize(image(b"abc"), metadata=bearer("wrong-horse-battery")))
+        await code(running.channel.unary_unary("/tianzi.v1.OcrService/Nothing")(b""))
+    method = "/tianzi.v1.OcrService/Recognize"
+    assert calls.began == [method] * 2
+    assert calls.ended == [(method, "UNAUTHENTICATED"), (method, "PERMISSION_DENIED")]
 
 
 async def never() -> AsyncIterator[ocr_pb2.StreamRecognizeRequest]:

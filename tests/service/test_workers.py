@@ -22,7 +22,8 @@ from tests.conftest import ROOT, START_S
 from tests.fakes import WAIT_S
 from tests.service.test_metrics import read
 
-CALLS = 24
+CALLS = 96
+"""So many that each server has several ticks of work, of 10 ms: it is told by these that it had calls."""
 APART = [("grpc.use_local_subchannel_pool", 1)]  # else channels to one address share a connection
 
 
