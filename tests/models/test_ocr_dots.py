@@ -29,7 +29,7 @@ def likeness(picture: Image.Image) -> float:
     return float(np.corrcoef(crop.ravel(), CLEAN.ravel())[0, 1])
 
 
-@pytest.mark.parametrize(("ink", "ground"), [(0, 150), (40, 200), (0, 120)])
+@pytest.mark.parametrize(("ink", "ground"), [(0, 150), (60, 170), (0, 120)])
 def test_scattered_dots_are_joined(ink: int, ground: int, monkeypatch: pytest.MonkeyPatch) -> None:
     fax = drawing(ink, ground).convert("1")
     joined = likeness(fax)
@@ -41,6 +41,13 @@ def test_scattered_dots_are_joined(ink: int, ground: int, monkeypatch: pytest.Mo
 def test_whole_strokes_with_or_without_noise_are_not(share: float) -> None:
     rng = np.random.default_rng(1)
     assert not is_dotted((np.asarray(drawing()) < 128) | (rng.random((SIDE, SIDE)) < share))
+
+
+@pytest.mark.parametrize("margin", [0, 20, 60])
+def test_a_margin_changes_nothing(margin: int) -> None:
+    needles = np.zeros((SIDE, SIDE), bool)
+    needles[::2, ::2] = needles[1::2, 1::2] = np.asarray(drawing())[::2, ::2] < 128
+    assert is_dotted(np.pad(needles, margin))
 
 
 def test_a_picture_of_few_pixels_is_not() -> None:
