@@ -20,8 +20,8 @@ def is_dotted(ink: npt.NDArray[np.bool_]) -> bool:
         return False
     cells = ink.view(np.uint8)
     around = cells[1:-1, 2:] + cells[1:-1, :-2] + cells[2:, 1:-1] + cells[:-2, 1:-1]
-    alone = int(np.count_nonzero((around >= 3) & ~ink[1:-1, 1:-1]))
-    return alone > MIN_RATIO * np.count_nonzero(ink)
+    alone = (around >= 3) & ~ink[1:-1, 1:-1]
+    return int(np.count_nonzero(alone)) > MIN_RATIO * int(np.count_nonzero(ink))
 
 
 def average(gray: GrayArray) -> GrayArray:
