@@ -56,7 +56,7 @@ class Handlers(grpc.GenericRpcHandler):
 def _asking_first(gate: Gate, handler: Any) -> Any:
     """To gRPC a stream in both directions, for only these begin before their request is there; to the caller the same.
 
-    What is refused so costs a fifth less; what is answered costs more, as it is not sent in one go with the status.
+    What is refused so costs less; what is answered costs more, as it is not sent in one go with the status.
     """
     behaviour = handler.unary_unary
 

@@ -37,10 +37,14 @@ class Outlook:
         """Raises what a single call with this deadline is refused with, whatever is in it: DeadlineExceeded,
         Overloaded."""
         self.require_time(1, Kind.UNARY, deadline_s)
+        self.require_room(1, Kind.UNARY)
+
+    def require_room(self, rows: int, kind: Kind, size_bytes: int = 0) -> None:
+        """Raises Overloaded unless the first row of a call of so many would be admitted at once."""
         try:
-            self._admission.require(Kind.UNARY)
+            self._admission.require(kind, 1, size_bytes)
         except Overloaded:
-            self._drop(1, "full")
+            self._drop(rows, "full")
             raise
 
     def require_time(self, rows: int, kind: Kind, deadline_s: float | None) -> None:

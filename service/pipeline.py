@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from models.base import Model
-from models.errors import Overloaded
 from service.admission import Admission, Held, Kind
 from service.batcher import Batcher
 from service.observer import NOBODY, Observer, Reason
@@ -198,11 +197,7 @@ class Pipeline(Generic[Request, Answer]):
         """Room for a batch's bytes, its rows come in by and by; one is to have room at once where it does not wait."""
         if kind is Kind.STREAM:
             return await self._admission.wait(kind, 0, size_bytes)
-        try:
-            self._admission.require(kind, 1, size_bytes)
-        except Overloaded:
-            self._drop(rows, "full")
-            raise
+        self.outlook.require_room(rows, kind, size_bytes)
         return self._admission.admit(kind, 0, size_bytes)
 
     def _result(self, job: Job | None, outcome: Answer | Exception) -> Answered[Answer] | Exception:

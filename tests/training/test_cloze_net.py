@@ -1,6 +1,5 @@
 """The blank filler's networks: padding has no effect, nothing leaks, they learn, they export."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,13 +17,7 @@ from training.nets.cloze import ClozeNet, reversal
 NETS = ("cloze", "two-hops", "attention", "cloze-aoa", "cloze-seed")
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """The networks are too small for two."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def make_task(folder: Path, net: str, **changes: object) -> ClozeTask:

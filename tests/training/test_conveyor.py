@@ -3,46 +3,27 @@
 import fcntl
 import os
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
-import matplotlib
-import numpy as np
 import pytest
 import torch
 
+from tests.training.latin import LATIN
 from training.config import OcrConfig
-from training.data.charset import build_charset
 from training.data.conveyor import Conveyor
-from training.data.glyphs import Font, Glyphs, render_font
+from training.data.glyphs import Glyphs
 from training.data.ocr import OcrBatches
 from training.loop import GpuFed
 
-FONT = Font("dejavu", (Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf",), 0, "print", 1.0, False)
-LATIN = build_charset()[:94]
 CPU = torch.device("cpu")
-
-
 CONFIG = OcrConfig(task="ocr", name="test", lr=1e-3, steps=10, batch_size=32, group=8, crop_px=32)
 SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ of Linux' fcntl.h
 
 # Python 3.12 and later warn of what the processes are made by: they touch nothing that the threads hold.
-pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-@pytest.fixture(scope="module")
-def latin() -> Glyphs:
-    drawn = list(render_font(FONT, LATIN))
-    return Glyphs(FONT, np.array([n for n, _ in drawn]), np.stack([glyph for _, glyph in drawn]))
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+    pytest.mark.usefixtures("one_thread"),
+]
 
 
 @pytest.fixture

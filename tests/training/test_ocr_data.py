@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pytest
 import torch
@@ -10,26 +9,17 @@ from PIL import Image
 
 from models.ocr.allowed import PROVINCES
 from models.ocr.image import normalize_crop
+from tests.training.latin import DEJAVU, FONT, LATIN
 from training.config import OcrConfig
 from training.data import glyphs as glyphs_module
 from training.data import ocr as ocr_data
 from training.data.augment import Augment
 from training.data.charset import big5_level1, build_charset, gb2312_hanzi, level1_hanzi, look_alikes, tgscc
-from training.data.glyphs import GLYPH_PX, INK_PX, Font, Glyphs, load_glyphs, read_catalogue, render_font
+from training.data.glyphs import GLYPH_PX, INK_PX, Glyphs, load_glyphs, read_catalogue, render_font
 from training.data.nothing import draw_noise, draw_nothing, draw_several
 from training.data.ocr import OcrBatches, class_weights
 from training.data.plates import BINARY_PX, Photographs, binarise, load_plates, vary
 from training.data.surroundings import relief
-
-DEJAVU = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
-FONT = Font("dejavu", (DEJAVU,), 0, "print", 1.0, False)
-LATIN = build_charset()[:94]
-
-
-@pytest.fixture(scope="module")
-def latin() -> Glyphs:
-    drawn = list(render_font(FONT, LATIN))
-    return Glyphs(FONT, np.array([n for n, _ in drawn]), np.stack([glyph for _, glyph in drawn]))
 
 
 def batches(latin: Glyphs, photographs: Photographs | None = None, **changes: float) -> OcrBatches:

@@ -30,7 +30,7 @@ class _Slot:
         self.glyphs = _shared(n, GLYPH_PX, GLYPH_PX)
         self.exposed = _shared(n, MAX_SIDE_PX * MAX_SIDE_PX)
         self.crops = _shared(n, side, side)
-        self.labels: npt.NDArray[np.int64] = torch.zeros(n, dtype=torch.int64).share_memory_().numpy()
+        self.labels = _shared(n, dtype=torch.int64)
 
     def rows(self, number: int) -> slice:
         """Of a group of the batch."""
@@ -135,6 +135,6 @@ def _work(batches: OcrBatches, slots: list[_Slot], jobs: Any, done: Any) -> None
             done.put((step, number, None))
 
 
-def _shared(*shape: int) -> npt.NDArray[np.uint8]:
-    array: npt.NDArray[np.uint8] = torch.zeros(shape, dtype=torch.uint8).share_memory_().numpy()
+def _shared(*shape: int, dtype: torch.dtype = torch.uint8) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = torch.zeros(shape, dtype=dtype).share_memory_().numpy()
     return array

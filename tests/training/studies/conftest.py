@@ -2,14 +2,12 @@
 
 import gzip
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import numpy.typing as npt
 import pytest
-import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from training.data import glyphs as glyphs_module
@@ -62,13 +60,14 @@ def glyph_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def options(
-    digits: tuple[Path, dict[str, tuple[str, ...]]], glyph_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Options]:
+    digits: tuple[Path, dict[str, tuple[str, ...]]],
+    glyph_cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    one_thread: None,
+) -> Options:
     """A quick run's options, with data that the tests have made."""
     monkeypatch.setattr(images, "MNIST", digits[1])
     monkeypatch.setattr(glyphs_module, "CACHE", glyph_cache)
     monkeypatch.setattr(images, "read_catalogue", lambda: CATALOGUE)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield Options(out=tmp_path / "out", quick=True, seeds=2, digits=digits[0])
-    torch.set_num_threads(threads)
+    return Options(out=tmp_path / "out", quick=True, seeds=2, digits=digits[0])
