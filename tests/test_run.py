@@ -184,13 +184,15 @@ def test_failed_install_shows_the_error_and_is_tried_again(installed: Path) -> N
     assert len(calls(installed)) == 2
 
 
-def test_fonts_are_installed_from_their_list(checkout: Path) -> None:
-    (checkout / "training/fonts.txt").write_text("# Fonts\ndebian fonts-a\nnpm @fontsource/b\ndebian fonts-c\n")
-    record = f'echo "${{0##*/}} $*" >>"{checkout}/calls"'
-    assert run(checkout, "fonts", programs={"apt-get": record, "sudo": record, "npm": record}).returncode == 0
-    called = (checkout / "calls").read_text()
+def test_fonts_are_installed_from_their_list(installed: Path) -> None:
+    kinds = "# Fonts\ndebian fonts-a\nnpm @fontsource/b\ndebian fonts-c\npypi strokes==1\n"
+    (installed / "training/fonts.txt").write_text(kinds)
+    record = f'echo "${{0##*/}} $*" >>"{installed}/called"'
+    assert run(installed, "fonts", programs={"apt-get": record, "sudo": record, "npm": record}).returncode == 0
+    called = (installed / "called").read_text()
     assert "fonts-a fonts-c\n" in called
     assert "--prefix .cache/fonts @fontsource/b\n" in called
+    assert calls(installed)[-1].endswith("--no-deps --dest .cache/fonts strokes==1")
 
 
 def test_fonts_without_npm_say_so(checkout: Path) -> None:

@@ -24,6 +24,7 @@ from training.data.glyphs import GLYPH_PX, Glyphs, load_glyphs, read_catalogue
 from training.data.nothing import draw_nothing, draw_several
 from training.data.ocr import GROUP, OcrBatches, of_classes
 from training.data.plates import binarise, load_plates
+from training.data.stroke_order import find_archive, load_stroke_order
 from training.graph import Graph, fit_temperature
 from training.loop import to_device
 from training.nets.activations import ACTIVATIONS
@@ -58,7 +59,8 @@ class OcrTask:
         return build_net(self.config, len(self.charset))
 
     def batches(self) -> OcrBatches:
-        return OcrBatches(load_glyphs(self.fonts, self.charset), self.charset, self.config, self.plates)
+        glyphs = load_glyphs(self.fonts, self.charset)
+        return OcrBatches(glyphs, self.charset, self.config, self.plates, load_stroke_order(self.charset))
 
     def draw_samples(self, target: Path) -> None:
         """A contact sheet of the last steps' crops, the hardest ones."""
@@ -185,7 +187,8 @@ class OcrTask:
         return requests
 
     def training_data(self) -> list[str]:
-        return [f"glyphs of the font {font.name}" for font in self.fonts]
+        strokes = [f"strokes of {archive.stem}" for archive in [find_archive()] if archive]
+        return [*(f"glyphs of the font {font.name}" for font in self.fonts), *strokes]
 
 
 class ServedOcr(nn.Module):

@@ -17,6 +17,7 @@ from training.data.ocr import GROUP
 from training.data.pen import write
 from training.data.plates import binarise, load_plates
 from training.data.spoiled import KINDS, spoil
+from training.data.stroke_order import load_stroke_order
 from training.data.strokes import trace_all
 
 SEED = 7
@@ -42,7 +43,8 @@ def build_sets(charset: Sequence[str], held_out: Sequence[Glyphs], per_font: int
     """Name → set. per_font: characters of each font and set at most.
 
     Clean print by kind of character and by font; print that is degraded, noisy or spoiled; hands, brushes, and
-    their strokes written anew; number plates where their photographs are; and pictures that must not be answered.
+    their strokes written anew, also in the true order where KanjiVG is; number plates where their photographs are; and
+    pictures that must not be answered.
     """
     rng = np.random.default_rng(SEED)
     printed = [g for g in held_out if g.font.style in ("print", "kai")]
@@ -67,6 +69,12 @@ def build_sets(charset: Sequence[str], held_out: Sequence[Glyphs], per_font: int
         some = _draw(written, charset, rng, per_font // SPOILED_PART, level1)
         name = f"written anew, haste {haste}, level-1 hanzi"
         sets[name] = _alter(some, lambda g, h=haste: [write(strokes, rng, h) for strokes in trace_all(g)])
+    if drawings := load_stroke_order(charset, held_out=True):
+        for haste in (0.5, 1.0):
+            sets[f"written in stroke order, haste {haste}, all classes"] = EvalSet(
+                [write(drawings[1][i], rng, haste) for i in range(len(drawings[0].ids))],
+                [charset[n] for n in drawings[0].ids],
+            )
     photographs = load_plates(PLATES, charset)[1]
     truth = [charset[n] for n in photographs.ids]
     sets["number plates, photographs"] = EvalSet(photographs.pictures, truth)

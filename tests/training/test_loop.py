@@ -14,6 +14,8 @@ from torch.utils.data import Dataset
 
 from training.config import TrainConfig
 from training.loop import CHECKPOINT, CURVE, LOG, learning_rate, load_matching, run_folder, train
+from training.nets.ocr import OcrNet
+from training.weights import deepened
 
 
 class Parabola(Dataset[tuple[Tensor, Tensor]]):
@@ -150,3 +152,24 @@ def test_load_matching_takes_what_fits() -> None:
     net = nn.Linear(2, 3)
     taken = load_matching(net, {"weight": torch.ones(3, 2), "bias": torch.ones(4), "other": torch.ones(1)})
     assert taken == 1 and torch.equal(net.weight, torch.ones(3, 2))
+
+
+def test_a_deeper_network_starts_out_as_the_one_that_it_is_made_from() -> None:
+    crops = torch.randint(0, 256, (3, 1, 24, 24), dtype=torch.uint8)
+    shallow = OcrNet(7, 24, (4, 8, 12), (0, 1, 0), 5).eval()
+    deep = OcrNet(7, 24, (4, 8, 12), (1, 2, 1), 5).eval()
+    for norm in [module for module in shallow.modules() if isinstance(module, nn.BatchNorm2d)]:
+        nn.init.uniform_(norm.running_mean)  # type: ignore[arg-type]
+        nn.init.uniform_(norm.weight)
+    assert not torch.allclose(deep(crops), shallow(crops))
+    taken = load_matching(deep, deepened(shallow.state_dict(), deep.state_dict()))
+    assert taken == len(shallow.state_dict()) + 3
+    torch.testing.assert_close(deep(crops), shallow(crops))
+
+
+@pytest.mark.parametrize("block", ["inverted", "convnext"])
+def test_weights_of_other_networks_are_not_renamed(block: str) -> None:
+    state = OcrNet(7, 24, (4, 8), (0, 1), 5, block=block).state_dict()
+    kept = deepened(state, state)
+    assert kept.keys() == state.keys() and all(kept[name] is state[name] for name in state)
+    assert deepened({"words.weight": state["norm.weight"]}, state).keys() >= {"words.weight"}

@@ -19,13 +19,19 @@ from training.data.glyphs import GLYPH_PX, INK_PX, Glyphs, load_glyphs, read_cat
 from training.data.nothing import draw_noise, draw_nothing, draw_several
 from training.data.ocr import OcrBatches, class_weights
 from training.data.plates import BINARY_PX, Photographs, binarise, load_plates, vary
+from training.data.strokes import TRACING, Strokes, trace_all
 from training.data.surroundings import relief
 
 
-def batches(latin: Glyphs, photographs: Photographs | None = None, **changes: float) -> OcrBatches:
+def batches(
+    latin: Glyphs,
+    photographs: Photographs | None = None,
+    drawings: tuple[Glyphs, Strokes] | None = None,
+    **changes: float,
+) -> OcrBatches:
     options = {"steps": 10, "batch_size": 64, "crop_px": 32, "seed": 3, "level_warmup": 0.5, **changes}
     config = OcrConfig(task="ocr", name="test", lr=1e-3, **options)  # type: ignore[arg-type]
-    return OcrBatches([latin], LATIN, config, photographs)
+    return OcrBatches([latin], LATIN, config, photographs, drawings)
 
 
 def test_the_charset_is_the_standards_union() -> None:
@@ -170,7 +176,7 @@ def test_hands_are_written_anew_from_strokes_that_are_traced_once(
     monkeypatch.setattr(ocr_data, "WRITTEN", (FONT.name,))
     monkeypatch.setattr(ocr_data, "WRITTEN_SHARE", 1.0)
     written = batches(latin, **shares)
-    assert [file.suffixes[-2:] for file in tmp_path.iterdir()] == [[".strokes", ".npz"]]
+    assert [file.suffixes[-2:] for file in tmp_path.iterdir()] == [[f".strokes{TRACING}", ".npz"]]
     monkeypatch.setattr("training.data.strokes._trace_to_cache", lambda *_: pytest.fail("traced again"))
     again = batches(latin, **shares)
     (crops, labels), (same_crops, same_labels) = written[9], again[9]
@@ -180,3 +186,11 @@ def test_hands_are_written_anew_from_strokes_that_are_traced_once(
     assert written.pen is not None
     chosen = [i for i, n in enumerate(latin.ids) if LATIN[n][0] in "T+"]
     assert [len(written.pen.strokes[id(latin)][i]) for i in chosen] == [2, 2]
+
+
+def test_hands_are_written_from_drawings_beside_fonts(latin: Glyphs) -> None:
+    few = Glyphs(latin.font, latin.ids[:3], latin.images[:3])
+    drawn = few, Strokes(trace_all(few.images))
+    drawing = batches(latin, None, drawn, batch_size=32, hand_share=1.0, plate_share=0.0, nothing_share=0.0)
+    labels = [drawing[step][1].tolist() for step in range(8)]  # a group a step: of hands, three in four are written
+    assert 0 < sum(set(group) <= set(few.ids.tolist()) for group in labels) < 8

@@ -70,7 +70,7 @@ def load_glyphs(fonts: Sequence[Font], charset: Sequence[str], workers: int = 2)
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             targets = [cache_file(font, charset) for font in missing]
             list(pool.map(_render_to_cache, missing, [charset] * len(missing), targets))
-    return [glyphs for font in fonts if len((glyphs := _read_cache(font, charset)).ids)]
+    return [glyphs for font in fonts if len((glyphs := read_cache(font, charset)).ids)]
 
 
 def render_font(font: Font, charset: Sequence[str]) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
@@ -128,6 +128,11 @@ def _render_to_cache(font: Font, charset: Sequence[str], target: Path) -> None:
     order = sorted(found)
     ids = np.array([number for number, _ in order], dtype=np.int64)
     images = np.stack([found[key] for key in order]) if order else np.zeros((0, GLYPH_PX, GLYPH_PX), np.uint8)
+    save_cache(ids, images, target)
+
+
+def save_cache(ids: npt.NDArray[np.int64], images: npt.NDArray[np.uint8], target: Path) -> None:
+    """Keeps glyphs where cache_file says."""
     for array, file in ((images, target.with_suffix(".images.npy")), (ids, target)):  # ids last: they say it is whole
         temporary = file.with_suffix(".tmp")
         with temporary.open("wb") as out:
@@ -135,6 +140,7 @@ def _render_to_cache(font: Font, charset: Sequence[str], target: Path) -> None:
         temporary.replace(file)
 
 
-def _read_cache(font: Font, charset: Sequence[str]) -> Glyphs:
+def read_cache(font: Font, charset: Sequence[str]) -> Glyphs:
+    """What save_cache wrote; OSError where there is nothing."""
     file = cache_file(font, charset)
     return Glyphs(font, np.load(file), np.load(file.with_suffix(".images.npy"), mmap_mode="r"))

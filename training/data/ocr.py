@@ -24,9 +24,9 @@ from training.data.strokes import Strokes, load_strokes
 
 GROUP = 32  # pictures that share size, blur and the like, where they are drawn to measure
 HARD_SHARE = 0.65  # of groups that are augmented, at MIN_STRENGTH to 1 of the step's level
-MIN_STRENGTH = 0.5
-# Fonts of regular, running and round hands and of plain thin lines, whose strokes are written anew: three of four
-# groups of hands.
+MIN_STRENGTH = 0.3
+# Fonts of regular, running and round hands and of plain thin lines, whose strokes are written anew beside KanjiVG's:
+# three of four groups of hands.
 WRITTEN = ("lxgw-wenkai-light", "noto-sans-light", "long-cang", "zhi-mang-xing", "yomogi", "seto", "iansui")
 WRITTEN_SHARE = 0.75
 MAX_HASTE = 1.4
@@ -101,8 +101,12 @@ class OcrBatches(Dataset[tuple[Tensor, Tensor]]):
         charset: Sequence[str],
         config: OcrConfig,
         photographs: Photographs | None = None,
+        drawings: tuple[Glyphs, Strokes] | None = None,
     ) -> None:
-        """photographs: of number plates, drawn beside glyphs in groups of style "plate"."""
+        """photographs: of number plates, drawn beside glyphs in groups of style "plate".
+
+        drawings: characters with the strokes that a hand makes, written anew beside those of fonts.
+        """
         self.num_classes, self.config = len(charset), config
         self.photographs = photographs if photographs and photographs.pictures else None
         weights = class_weights(charset)
@@ -112,7 +116,10 @@ class OcrBatches(Dataset[tuple[Tensor, Tensor]]):
             "plate": GlyphSampler(glyphs, of_classes(charset, PLATE), {"brush": 0.0, "hand": 0.1}),
         }
         written = [g for g in glyphs if g.font.name in WRITTEN]
-        self.pen = PenSampler(written, load_strokes(written, charset), weights) if written else None
+        strokes = load_strokes(written, charset)
+        if drawings:
+            written, strokes = [*written, drawings[0]], [*strokes, drawings[1]]
+        self.pen = PenSampler(written, strokes, weights) if written else None
         self.alphanumeric = GlyphSampler(glyphs, of_classes(charset, string.ascii_letters + string.digits))
 
     def __len__(self) -> int:

@@ -8,27 +8,36 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from training.data.glyphs import GLYPH_PX, INK_PX
-from training.data.strokes import Floats, Stroke
+from training.data.order import Floats, Stroke
+from training.data.strokes import even
 
 FINE = 2  # drawn at so many times the size
 # Standard deviations at haste 1, in pixels of a glyph, radians, and of the logarithm of a length.
 SHIFT_PX, TREMBLE_PX, TURN, STRETCH = 2.4, 0.8, 0.1, 0.12
 SLANT, LEAN, SQUEEZE = 0.15, 0.1, 0.12  # of the whole character
 DRIFT_PX, KNOTS = 2.4, 4  # of neighbouring strokes together, as parts of a character lie: KNOTS × KNOTS over it
-LINK_PX = 26.0  # the pen stays down over no more than this
+LINK_PX = 40.0  # the pen stays down over no more than this
+LINKED = 0.7  # share of strokes that are joined to the one before, at most, at haste 1
+FLOW = 1.2  # points over which the pen's way is smoothed, at most, at haste 1: a hurried hand cuts its corners
 TAIL = 0.1, 0.5  # of the way to the next stroke's beginning, drawn where the pen is lifted late
 BEND_PX = 1.6  # standard deviation at haste 1 of how far a stroke's middle is off the line between its ends
 WIDTHS_PX = 1.2, 4.2
+MIN_FLOW = 0.2  # of less, nothing is to be seen
 PRESSURE = 0.12  # standard deviation of the logarithm of a stroke's width
 
 
 def write(strokes: list[Stroke], rng: np.random.Generator, haste: float) -> npt.NDArray[np.uint8]:
-    """Strokes → a glyph (GLYPH_PX, GLYPH_PX), black on white. haste: 0 as they are, 1 as in a hurry."""
+    """Strokes in the order of writing → a glyph (GLYPH_PX, GLYPH_PX), black on white.
+
+    haste: 0 as they are, 1 as in a hurry.
+    """
     slant, lean = rng.normal(0, SLANT * haste), rng.normal(0, LEAN * haste)
     wide, high = np.exp(rng.normal(0, SQUEEZE * haste, 2))
     whole = np.array([[wide, slant], [lean, high]])
     lines = [_hasty(stroke @ whole.T, rng, haste) for stroke in _drifted(strokes, rng, haste)]
-    lines = _linked(lines, rng, rng.uniform(0, 0.5) * haste)
+    lines = _linked(lines, rng, rng.uniform(0, LINKED) * haste)
+    if (flow := rng.uniform(0, FLOW) * haste) > MIN_FLOW:
+        lines = [_flowing(line, flow) for line in lines]
     width_px = math.exp(rng.uniform(math.log(WIDTHS_PX[0]), math.log(WIDTHS_PX[1])))
     return _draw(lines, width_px * np.exp(rng.normal(0, PRESSURE * haste, len(lines))))
 
@@ -44,8 +53,6 @@ def _drifted(strokes: list[Stroke], rng: np.random.Generator, haste: float) -> l
 
 
 def _hasty(line: Stroke, rng: np.random.Generator, haste: float) -> Stroke:
-    if rng.random() < 0.5 * haste:
-        line = _rounded(line)
     centre = line.mean(axis=0)
     turn, stretch = rng.normal(0, TURN * haste), math.exp(rng.normal(0, STRETCH * haste))
     cos, sin = stretch * math.cos(turn), stretch * math.sin(turn)
@@ -61,20 +68,10 @@ def _hasty(line: Stroke, rng: np.random.Generator, haste: float) -> Stroke:
     return np.asarray(line + rng.normal(0, SHIFT_PX * haste, 2) + tremble + bend[:, None] * aside)
 
 
-def _rounded(line: Stroke) -> Stroke:
-    """Corners cut short; the ends stay."""
-    return np.concatenate([line[:1], (line[:-2] + line[1:-1] + line[2:]) / 3, line[-1:]])
-
-
 def _linked(lines: list[Stroke], rng: np.random.Generator, share: float) -> list[Stroke]:
-    """From left to right and top to bottom; a share of those that follow each other closely without lifting the pen.
-
-    As large a share is lifted late, and leaves a tail.
-    """
-    onward = [line if (line[-1] - line[0]).sum() >= 0 else line[::-1] for line in lines]
-    onward.sort(key=lambda line: float(line[0].sum()))
+    """A share of those that follow each other closely without lifting the pen; as large a share leaves a tail."""
     linked: list[Floats] = []
-    for line in onward:
+    for line in lines:
         if linked and np.hypot(*(line[0] - linked[-1][-1])) < LINK_PX:
             dice, end = rng.random(), linked[-1][-1]
             if dice < share:
@@ -84,6 +81,13 @@ def _linked(lines: list[Stroke], rng: np.random.Generator, share: float) -> list
                 linked[-1] = np.concatenate([linked[-1], [end + rng.uniform(*TAIL) * (line[0] - end)]])
         linked.append(line)
     return linked
+
+
+def _flowing(line: Stroke, points: float) -> Stroke:
+    """The pen's way without its fast turns; the ends stay. points: standard deviation of the smoothing."""
+    evenly = even(line)
+    smooth = ndimage.gaussian_filter1d(evenly, points, axis=0, mode="nearest")
+    return np.concatenate([evenly[:1], smooth[1:-1], evenly[-1:]])
 
 
 def _draw(lines: list[Stroke], widths_px: Floats) -> npt.NDArray[np.uint8]:

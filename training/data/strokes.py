@@ -14,19 +14,18 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from training.data.glyphs import Glyphs, cache_file
+from training.data.glyphs import Font, Glyphs, cache_file
+from training.data.order import Floats, Stroke, in_order
 from training.data.thinning import AROUND, thin_to_lines
 
-Floats = npt.NDArray[np.float64]
 Pixel = tuple[int, int]
-Stroke = npt.NDArray[np.float64]
-"""(n, 2): x and y of points along a line, in pixels of a glyph."""
 
 FINE = 2  # a glyph is thinned at so many times its size
 SPUR_PX, BRIDGE_PX = 7, 6  # lines up to these lengths are a stroke's ragged end, or a crossing of two thick strokes
 REACH = 7  # a line's direction is that of so many of its pixels
 STRAIGHT = -0.75  # cosine between the directions of two lines that are one stroke
 SPACING_PX = 4  # between a stroke's points
+TRACING = 2  # raised when the same glyph is taken apart otherwise: older caches are not read
 
 
 def trace(lines: npt.NDArray[np.bool_]) -> list[Stroke]:
@@ -35,7 +34,7 @@ def trace(lines: npt.NDArray[np.bool_]) -> list[Stroke]:
     dots = graph.dots()
     graph.prune()
     graph.bridge()
-    return [_even(stroke / FINE) for stroke in [*graph.strokes(), *dots]]
+    return [even(stroke / FINE) for stroke in [*graph.strokes(), *dots]]
 
 
 class _Graph:
@@ -166,7 +165,7 @@ def _walk(start: Pixel, step: Pixel, near: dict[Pixel, list[Pixel]], nodes: dict
     return path
 
 
-def _even(line: Stroke) -> Stroke:
+def even(line: Stroke) -> Stroke:
     """The line by points SPACING_PX apart, or by its two ends."""
     steps = np.hypot(*np.diff(line, axis=0).T)
     along = np.concatenate([[0.0], steps.cumsum()])
@@ -195,41 +194,47 @@ class Strokes:
 
 
 def trace_all(images: npt.NDArray[np.uint8]) -> list[list[Stroke]]:
-    """(N, S, S) glyphs, black on white → the strokes of each."""
+    """(N, S, S) glyphs, black on white → the strokes of each, in the order in which they may have been written."""
     found = []
     for start in range(0, len(images), 256):
         fine = [
             np.asarray(Image.fromarray(image).resize((FINE * image.shape[1], FINE * image.shape[0])))
             for image in images[start : start + 256]
         ]
-        found += [trace(lines) for lines in thin_to_lines(np.stack(fine) < 128)]
+        found += [in_order(trace(lines)) for lines in thin_to_lines(np.stack(fine) < 128)]
     return found
 
 
 def load_strokes(glyphs: Sequence[Glyphs], charset: Sequence[str], workers: int = 2) -> list[Strokes]:
     """The strokes of each font, traced on first use (some minutes), then read from the cache."""
-    targets = [_cache(g, charset) for g in glyphs]
+    targets = [strokes_file(g.font, charset) for g in glyphs]
     missing = [(g, target) for g, target in zip(glyphs, targets, strict=True) if not target.exists()]
     if missing:
         print(f"tracing the strokes of {len(missing)} fonts", file=sys.stderr)
         with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
             list(pool.map(_trace_to_cache, *zip(*missing, strict=True)))
-    return [_read(target) for target in targets]
+    return [read_strokes(target) for target in targets]
 
 
-def _cache(glyphs: Glyphs, charset: Sequence[str]) -> Path:
-    return cache_file(glyphs.font, charset).with_suffix(".strokes.npz")
+def strokes_file(font: Font, charset: Sequence[str]) -> Path:
+    """Where the strokes of a font's glyphs are kept."""
+    return cache_file(font, charset).with_suffix(f".strokes{TRACING}.npz")
 
 
 def _trace_to_cache(glyphs: Glyphs, target: Path) -> None:
-    strokes = Strokes(trace_all(glyphs.images))
+    save_strokes(Strokes(trace_all(glyphs.images)), target)
+
+
+def save_strokes(strokes: Strokes, target: Path) -> None:
+    """Atomic: the file is there as a whole or not at all."""
     temporary = target.with_suffix(".tmp")
     with temporary.open("wb") as out:
         np.savez(out, **vars(strokes))
     temporary.replace(target)
 
 
-def _read(file: Path) -> Strokes:
+def read_strokes(file: Path) -> Strokes:
+    """What save_strokes wrote."""
     strokes = Strokes([])
     with np.load(file) as arrays:
         vars(strokes).update(arrays)
