@@ -8,6 +8,7 @@ import asyncio
 import json
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import calls
 import grpc
@@ -53,7 +54,7 @@ class Caller:
         except grpc.aio.AioRpcError as error:
             waited_s = time.perf_counter() - began
             if error.code() not in REFUSED:
-                name = error.code().name
+                name = f"{error.code().name} ({error.details()})"
                 self._refusals.other[name] = self._refusals.other.get(name, 0) + 1
             elif waited_s >= self._timeout_s:
                 self._refusals.timed_out += 1
@@ -62,7 +63,7 @@ class Caller:
             return 0
 
 
-async def measure(address: str, args: argparse.Namespace) -> dict[str, float]:
+async def measure(address: str, args: argparse.Namespace) -> dict[str, Any]:
     """Peak goodput of some callers, then goodput and refusals at args.factor times that rate."""
     refusals = Refusals()
     channels = calls.channels(address, CONNECTIONS)
@@ -85,7 +86,7 @@ async def measure(address: str, args: argparse.Namespace) -> dict[str, float]:
         "refused_p99_ms": 1000 * waits[int(0.99 * (len(waits) - 1))],
         "refused_max_ms": 1000 * waits[-1],
         "timed_out": refusals.timed_out,
-        "other": sum(refusals.other.values()),
+        "other": refusals.other,
     }
 
 
@@ -111,7 +112,8 @@ def main() -> None:
     print(f"goodput {result['goodput']:.0f} answers/s, {good:.0%} of the peak (aim {AIM:.0%}: {verdict})")
     times = ", ".join(f"{name} {result[f'refused_{name}_ms']:.1f} ms" for name in ("p50", "p99", "max"))
     print(f"refused {result['refused']:.0f}: {times}; {late:.2%} after more than {1000 * SOON_S:.0f} ms")
-    print(f"timed out {result['timed_out']:.0f}, ended otherwise {result['other']:.0f}")
+    others = "".join(f", {name} {count}" for name, count in sorted(result["other"].items()))
+    print(f"timed out {result['timed_out']}{others or ', none ended otherwise'}")
 
 
 if __name__ == "__main__":

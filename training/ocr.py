@@ -36,6 +36,9 @@ MAX_TOP_K = 20
 MAX_SIDE_PX = 4096
 # Share of clean characters of unseen fonts that the confidence threshold may reject.
 REJECTED_CLEAN = 0.002
+# Confidence under which the served model looks again: one in nine of distorted characters has less, one clean one in a
+# hundred.
+LOOKS_AGAIN_UNDER = 0.8
 GOLDEN_CHARACTERS = "填字永國7"
 CALIBRATION_BATCHES = 3
 
@@ -136,6 +139,7 @@ class OcrTask:
             "max_top_k": MAX_TOP_K,
             "max_side_px": MAX_SIDE_PX,
             "temperature": temperature,
+            "looks_again_under": LOOKS_AGAIN_UNDER,
             "rejection_threshold": round(float(confidence.quantile(REJECTED_CLEAN)), 4),
         }
         side = self.config.crop_px

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -13,6 +14,7 @@ from models.errors import InferenceError, InvalidInput
 from models.ocr.allowed import AllowedSets
 from models.ocr.image import check_size, decode_image, is_small, normalize_crop
 from models.ocr.lattice import CANDIDATES, Bigrams, Place, best_path
+from models.ocr.looks import LOOKS, Looks, is_unsure, mean
 from models.ocr.types import DEFAULT_TOP_K, Candidate, GrayArray, OcrAnswer, OcrItem, OcrOutput, OcrRequest
 from models.runtime import Session
 
@@ -42,6 +44,8 @@ class OcrModel(Model[OcrRequest, OcrItem, OcrOutput, OcrAnswer]):
         self.max_top_k = int(facts["max_top_k"])
         self.max_side_px = int(facts["max_side_px"])
         self.rejection_threshold = float(facts["rejection_threshold"])
+        self.looks_again_under = float(facts.get("looks_again_under", 0.0))
+        self.looks = Looks(self.crop_px)
         self.bigrams = Bigrams.from_bundle(bundle)
 
     @property
@@ -73,7 +77,20 @@ class OcrModel(Model[OcrRequest, OcrItem, OcrOutput, OcrAnswer]):
         }
 
     def run(self, items: Sequence[OcrItem]) -> list[OcrOutput]:
-        """One pass over the crops; see Model.run."""
+        """One pass over the crops, and another over the looks at those that it leaves unsure; see Model.run."""
+        outputs = self._run_once(items)
+        unsure = [n for n, output in enumerate(outputs) if is_unsure(output, self.looks_again_under)]
+        # No run has more rows than the first, or than a lone crop's looks.
+        part = max(1, len(items) // len(LOOKS))
+        for start in range(0, len(unsure), part):
+            numbers = unsure[start : start + part]
+            crops = self.looks.at([items[n].crop for n in numbers])
+            again = self._run_once([replace(items[numbers[i // len(LOOKS)]], crop=c) for i, c in enumerate(crops)])
+            for n, first in zip(numbers, range(0, len(again), len(LOOKS)), strict=True):
+                outputs[n] = mean([outputs[n], *again[first : first + len(LOOKS)]])
+        return outputs
+
+    def _run_once(self, items: Sequence[OcrItem]) -> list[OcrOutput]:
         out = self.session.run(self.feeds(items))
         ids, probs, nothing = out["ids"], out["probs"], out["nothing"]
         if not (np.isfinite(probs).all() and np.isfinite(nothing).all()):

@@ -30,7 +30,7 @@ from training.half import to_half
 from training.loop import load_matching, train
 from training.nets.activations import Damped
 from training.nets.ocr import OcrNet, OcrSeedNet
-from training.ocr import OcrTask, build_net
+from training.ocr import LOOKS_AGAIN_UNDER, OcrTask, build_net
 from training.quantize import fuse_norms
 from training.weights import read_weights
 
@@ -78,6 +78,8 @@ def test_the_bundle_answers_as_the_network_does(
     bundle = bundles.load(target, OcrModel.contract)
     model = OcrModel(bundle, Session(target / graph, "cpu"))
     assert model.bundle.version == 3 and model.vocabulary_size == 10366
+    assert model.looks_again_under == LOOKS_AGAIN_UNDER
+    model.looks_again_under = 0.0
     glyphs = task.held_out[0]
     items = [model.preprocess(OcrRequest(image)) for image in glyphs.images[:20]]
     with torch.inference_mode():
