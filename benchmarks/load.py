@@ -44,18 +44,27 @@ class Load:
     async def tianzi(self, server: Server) -> None:
         """Our own RPCs in a closed loop, then single calls in an open one."""
         async with _connected(server) as channels:
-            sends = {"unary": [calls.unary(channel, self._images) for channel in channels]}
-            sends["batch"] = [calls.batch(channel, self._images) for channel in channels]
-            streams = [calls.stream(channel) for channel in channels]
-            await closed(sends["unary"], 8, min(1.0, self._seconds))  # warm-up
-            for callers in self._callers:
-                for shape, each in sends.items():
-                    await self._measure(server, shape, "closed", callers, closed(each, callers, self._seconds))
-                load = streamed(streams, calls.messages(self._images), calls.answered, callers, self._seconds)
-                await self._measure(server, "stream", "closed", callers, load)
+            await self._own_calls(server, channels)
             own = [row.rate for row in self.rows if (row.server, row.shape) == (server.name, "unary")]
-            rate = OPEN_SHARE * max(own)
-            await self._measure(server, "unary", "open", 0, opened(sends["unary"], rate, self._seconds))
+            sends = [calls.unary(channel, self._images) for channel in channels]
+            load = opened(sends, OPEN_SHARE * max(own), self._seconds)
+            await self._measure(server, "unary", "open", 0, load)
+
+    async def grpc_alone(self, server: Server) -> None:
+        """The same calls of a closed loop to a server that has nothing to do."""
+        async with _connected(server) as channels:
+            await self._own_calls(server, channels)
+
+    async def _own_calls(self, server: Server, channels: Sequence[grpc.aio.Channel]) -> None:
+        sends = {"unary": [calls.unary(channel, self._images) for channel in channels]}
+        sends["batch"] = [calls.batch(channel, self._images) for channel in channels]
+        streams = [calls.stream(channel) for channel in channels]
+        await closed(sends["unary"], 8, min(1.0, self._seconds))  # warm-up
+        for callers in self._callers:
+            for shape, each in sends.items():
+                await self._measure(server, shape, "closed", callers, closed(each, callers, self._seconds))
+            load = streamed(streams, calls.messages(self._images), calls.answered, callers, self._seconds)
+            await self._measure(server, "stream", "closed", callers, load)
 
     async def open_inference(self, server: Server) -> None:
         """The Open Inference Protocol in a closed loop: what MLServer and our server both speak."""
@@ -124,6 +133,8 @@ def measure(args: argparse.Namespace) -> Results:
     if args.workers > 1:
         with targets.tianzi_server(workers=args.workers) as server:
             run(load.tianzi(server))
+    with targets.echo_server(args.workers) as server:
+        run(load.grpc_alone(server))
     with targets.null_server() as server:
         overhead_us = run(load.overhead_us(server))
     if args.mlserver:

@@ -27,6 +27,7 @@ MLSERVER = ROOT / ".cache/mlserver"
 # Its own versions: 1.7.1 does not run with a newer uvloop.
 MLSERVER_PACKAGES = ("mlserver==1.7.1", "uvloop<0.22", "onnxruntime", "pillow")
 ONE = "tianzi, 1 worker"
+ALONE = "gRPC alone"
 RETRY_FAST = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 50)]
 
 
@@ -112,6 +113,14 @@ def null_server() -> Any:
     """Our server around a model that neither decodes nor computes."""
     port = free_port()
     return running("tianzi without model", [sys.executable, HERE / "null_server.py", str(port)], port)
+
+
+def echo_server(workers: int) -> Any:
+    """gRPC without anything behind it; workers: processes that share its port."""
+    port = free_port()
+    return running(
+        f"{ALONE}, {workers} workers", [sys.executable, HERE / "echo_server.py", str(port), str(workers)], port, workers
+    )
 
 
 def ml_server(folder: Path, workers: int) -> Any:

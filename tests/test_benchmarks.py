@@ -60,6 +60,7 @@ def test_load_measures_every_kind_of_call(tmp_path: Path) -> None:
     one, shapes = "tianzi, 1 worker", ("unary", "batch", "stream", "OIP unary", "OIP batch")
     assert {(one, shape, "closed", 2) for shape in shapes} <= set(lines)
     assert (one, "unary", "open", 0) in lines
+    assert {("gRPC alone, 1 workers", shape, "closed", 2) for shape in ("unary", "batch", "stream")} <= set(lines)
     for row in result["rows"]:
         assert row["rate"] > 0
         assert row["failed"] == 0
@@ -92,10 +93,16 @@ def test_load_reports_aims_and_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ]
     rows += [row("tianzi, 2 workers", "unary", 64, 1000, 29)]
     rows += [row("MLServer, 0 workers", "OIP unary", 64, 200, 99), row("tianzi without model", "unary", 8, 5000, 2)]
+    rows += [row("gRPC alone, 2 workers", "unary", 8, 4000, 2), row("gRPC alone, 2 workers", "batch", 64, 9000, 2)]
     bare = targets.Bare(1000, 32, "2 sessions")
     results = report.Results({"commit": "abc"}, rows, bare, bare, {8: 301.0}, 2.5)
     table = [line.strip("| ").split(" | ") for line in report.aims(results).splitlines()]
     judged = {aim: verdict for aim, _, verdict in table[2:]}
+    measured = {aim: said for aim, said, _ in table[2:]}
+    # A call of a quarter of a millisecond and one of a millisecond: 800 a second.
+    assert measured["unary: ≥ 3 × MLServer's throughput"].endswith("with gRPC alone at most 800 = 4.0 ×")
+    assert measured["batch: ≥ 90 % of bare onnxruntime with decoding"].endswith("at most 900 = 90%")
+    assert measured["8 callers: ≤ 300 µs of CPU a call beyond decoding and network"].endswith("of them 1000 gRPC alone")
     assert judged["batch: ≥ 90 % of bare onnxruntime with decoding"] == "met"
     assert judged["8 callers: ≤ 300 µs of CPU a call beyond decoding and network"] == "missed"
     assert judged["unary: ≥ 3 × MLServer's throughput"] == "met"
