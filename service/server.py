@@ -5,7 +5,6 @@ SERVING … SIGTERM or SIGINT → NOT_SERVING → drain_s → no new calls → g
 
 import asyncio
 import logging
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import cast
@@ -27,7 +26,7 @@ from service.observer import NOBODY, Observer, Several
 from service.oip.servicer import InferenceServicer
 from service.oip.statistics import Statistics
 from service.pipeline import Pipeline
-from service.process import channel_options, events_of_signals, give_way, require_port
+from service.process import channel_options, events_of_signals, give_way, prepare_process, require_port
 from service.reload import Reloader
 from service.served import AnyModel, AnyPipeline, Served
 from service.servicers import ClozeServicer, OcrServicer, ServerServicer
@@ -54,7 +53,6 @@ which clients of others take for their own leaving, where UNAVAILABLE tells them
 RUN_SHARE = {"ocr": 0.5, "cloze": 1.0}
 """Of the threads, how many a model's run has. Decoding an image takes nearly as long as recognising it, and goes on
 meanwhile; segmenting a text takes a tenth of filling its blanks."""
-SWITCH_S = 0.0001
 WHOLE = ""
 """The health protocol's name for the server as a whole."""
 
@@ -63,9 +61,7 @@ def run(settings: Settings, teller: Teller | None = None) -> None:
     """Serves in this process; see serve."""
     import uvloop
 
-    # The event loop gives the interpreter's lock away in every call and wants it back at once; by default a thread that
-    # segments a text keeps it for 5 ms each time, and under load calls are then not even refused in time.
-    sys.setswitchinterval(SWITCH_S)
+    prepare_process()
     # A single call costs a third less of the processor than in asyncio's own loop.
     uvloop.run(serve(settings, teller=teller))
 
@@ -114,9 +110,8 @@ async def serve(
         try:
             port = await server.start()
             loaded = ", ".join(f"{m.name} {m.bundle.version} on {m.session.provider}" for m in models.values())
-            logger.log(
-                level, "ready on %s after %.1f s: %s", address(settings.host, port), time.monotonic() - began, loaded
-            )
+            took_s = time.monotonic() - began
+            logger.log(level, "ready on %s after %.1f s: %s", address(settings.host, port), took_s, loaded)
             if teller is not None:
                 tasks.append(asyncio.create_task(teller.turn()))
             if on_ready is not None:
