@@ -101,7 +101,7 @@ class OcrTask:
         for start in range(0, min(len(order), 64 * GROUP), GROUP):
             group = images[order[start : start + GROUP]]
             augment = Augment(start, 1.0)
-            degraded += augment.photograph(1 - torch.from_numpy(group).float().unsqueeze(1) / 255)
+            degraded += augment.photograph(group)
             nothing += [draw_nothing(rng, group) for _ in range(8)]
         several = [draw_several(rng, images[rng.choice(len(images), 4)]) for _ in range(256)]
         clean = images[level1[labels] > 0], labels[level1[labels] > 0]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from models.ocr.types import GrayArray
 from training.data.augment import Augment
@@ -107,7 +106,7 @@ def kinds(charset: Sequence[str]) -> dict[str, set[str]]:
 def degrade(images: Images, strength: float) -> list[GrayArray]:
     """The training's distortions, all at once; strength: 0 to 1."""
     augment = Augment(int(images[0].sum()), strength)
-    return augment.photograph(1 - torch.from_numpy(images).float().unsqueeze(1) / 255)
+    return augment.photograph(images)
 
 
 def ink_noise(images: Images, percent: int, rng: np.random.Generator) -> list[GrayArray]:

@@ -52,13 +52,14 @@ class Augment(Dice):
         axis = self.line(1 / CANVAS_PX - 1, 1 - 1 / CANVAS_PX, CANVAS_PX)
         self.pixels = torch.cartesian_prod(axis, axis).flip(1)  # (H·W, 2): x, y of each pixel, -1 to 1
 
-    def photograph(self, ink: Tensor) -> list[npt.NDArray[np.uint8]]:
-        """(N, 1, S, S) ink → N grey pictures (H, W) uint8, as the server may be sent them."""
+    def photograph(self, images: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.uint8]]:
+        """(N, S, S) glyphs, black on white → N grey pictures (H, W) uint8, as the server may be sent them."""
         rng = np.random.default_rng(self.seed)
-        return [scan(rng, self.level, picture) for picture in self.expose(ink).cpu().numpy()]
+        return [scan(rng, self.level, picture) for picture in self.expose(images).cpu().numpy()]
 
-    def expose(self, ink: Tensor) -> Tensor:
-        """(N, 1, S, S) ink → (N, H, H) uint8: what the camera sees, of one size."""
+    def expose(self, images: npt.NDArray[np.uint8]) -> Tensor:
+        """(N, S, S) glyphs, black on white → (N, H, H) uint8 on the device: what the camera sees, of one size."""
+        ink = 1 - torch.from_numpy(images).to(self.device).float().unsqueeze(1) / 255
         ink = surround(self, wear(self, self.stroke_width(self.warp(ink))))
         ink = self.resolution(ink)
         ink = self.ink_noise(self.blur(ink))

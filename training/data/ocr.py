@@ -45,8 +45,7 @@ class Group:
 
     def expose(self, device: torch.device | str = "cpu") -> Tensor:
         """(N, H, H) uint8 on the device: what the camera sees of them."""
-        ink = 1 - torch.from_numpy(self.images).to(device).float().unsqueeze(1) / 255
-        return Augment(self.seed, self.strength, self.style, device).expose(ink)
+        return Augment(self.seed, self.strength, self.style, device).expose(self.images)
 
 
 class GlyphSampler:

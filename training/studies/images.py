@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from models.ocr.image import normalize_crop
 from training.config import ConfigError
@@ -150,7 +149,6 @@ def _render(
     crops = []
     for start in range(0, len(drawn), GROUP):
         images = np.stack([glyphs[i][0] for i in drawn[start : start + GROUP]])
-        ink = 1 - torch.from_numpy(images).float().unsqueeze(1) / 255
-        pictures = Augment(int(rng.integers(2**62)), level).photograph(ink)
+        pictures = Augment(int(rng.integers(2**62)), level).photograph(images)
         crops += [normalize_crop(picture, crop_px) for picture in pictures]
     return Part(np.stack(crops)[:count], labels[drawn][:count])
