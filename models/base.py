@@ -37,6 +37,11 @@ class Model(ABC, Generic[Request, Item, Output, Answer]):
     def vocabulary_size(self) -> int:
         """How many characters or words can be answered."""
 
+    @property
+    def is_brief(self) -> bool:
+        """Whether a run over few items is over in about the time that it takes to hand it to a thread and back."""
+        return False
+
     @abstractmethod
     def preprocess(self, request: Request) -> Item:
         """Checks a request and turns it into what the network reads.

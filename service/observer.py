@@ -52,7 +52,7 @@ class Observer:
         """So many rows of a model, and bytes of requests, are now between admission and answer."""
 
     def ran(self, model: str, version: int, rows: int, seconds: float) -> None:
-        """The network ran over so many rows, well or not. Called in the engine's thread."""
+        """The network ran over so many rows, well or not. Called where it ran: in the engine's thread or the loop's."""
 
     def answered(self, model: str, version: int, timing: Timing) -> None:
         """A row has its answer. Called in the event loop, in the task that asked."""

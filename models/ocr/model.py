@@ -53,6 +53,11 @@ class OcrModel(Model[OcrRequest, OcrItem, OcrOutput, OcrAnswer]):
         """How many classes can be answered."""
         return len(self.charset)
 
+    @property
+    def is_brief(self) -> bool:
+        """On a CPU; a card is waited for. See Model.is_brief."""
+        return not self.session.on_gpu
+
     def preprocess(self, request: OcrRequest) -> OcrItem:
         """Decodes, crops to the ink; see Model.preprocess."""
         if not 1 <= request.top_k <= self.max_top_k:

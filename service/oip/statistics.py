@@ -26,7 +26,7 @@ class _Total:
 
 @dataclass
 class _Counts:
-    """Of one model version. runs is written by the engine's thread, all else by the event loop's."""
+    """Of one model version. runs is written where a run is made, one at a time, all else in the event loop."""
 
     runs: int = 0
     last_ms: int = 0

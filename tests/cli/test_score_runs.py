@@ -5,7 +5,6 @@ import io
 import json
 import os
 import re
-import resource
 import shutil
 import signal
 import subprocess
@@ -29,6 +28,7 @@ from service.score.parts import Part
 from service.score.scorer import Job
 from service.score.workers import answers
 from tests.fakes import FakeOcr
+from tests.limits import with_room
 from tests.models.tiny import write_ocr_bundle
 from tests.service.calls import nth
 
@@ -380,15 +380,14 @@ def test_a_full_device(run: Run, source: Path) -> None:
     assert "No space left on device" in result.stderr
 
 
-@pytest.mark.parametrize(("room", "kept"), [(500, 0), (2500, 1)])
+@pytest.mark.parametrize(("room", "kept"), [(1, 0), (5, 1)])
 def test_a_disk_that_fills_up(
     pictures: Path, environment: dict[str, str], whole: bytes, tmp_path: Path, room: int, kept: int
 ) -> None:
-    """room: bytes that a file may have: too few for a part, or for all of them."""
+    """room: blocks that a file may have: too few for a part, or for all of them."""
     target = tmp_path / "out.jsonl"
     options = command(pictures, target, "--part-items", 8)
-    limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))  # noqa: E731
-    full = subprocess.run(options, env=environment, preexec_fn=limit, capture_output=True, timeout=WAIT_S)
+    full = subprocess.run(with_room(room, options), env=environment, capture_output=True, timeout=WAIT_S)
     assert full.returncode == 1
     assert re.search(rb"error: .*out.jsonl.*: (File too large|No space left on device)", full.stderr)
     assert b"Traceback" not in full.stderr

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import threading
+import time
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import InferenceError, InvalidInput, ModelNotReady
-from service.batcher import Batcher
+from service.batcher import TURNS, Batcher
 
 POISON = -1
 
@@ -53,6 +54,62 @@ async def test_an_idle_engine_takes_at_once_what_one_turn_of_the_loop_submits() 
     batcher = Batcher(engine.run, max_rows=8)
     assert await ends(submit(batcher, 1, 2, 3)) == [2, 4, 6]
     assert engine.runs == [[1, 2, 3]]
+    await batcher.close()
+
+
+async def test_a_burst_that_comes_in_over_some_turns_is_one_run() -> None:
+    engine = Doubler()
+    batcher = Batcher(engine.run, max_rows=8)
+    tasks = []
+    for item in range(6):
+        tasks += submit(batcher, item)
+        for _ in range(TURNS // 2):
+            await asyncio.sleep(0)
+    assert await ends(tasks) == [2 * item for item in range(6)]
+    assert engine.runs == [list(range(6))]
+    tasks = submit(batcher, *range(8))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    time.sleep(0.2)  # the engine's time; the loop does not turn
+    assert len(engine.runs) == 2, "a full run waits for nothing"
+    await ends(tasks)
+    await batcher.close()
+
+
+async def test_short_runs_are_made_in_the_loops_thread_and_long_ones_are_not() -> None:
+    threads: list[str] = []
+
+    def run(items: Sequence[int]) -> list[int]:
+        threads.append(threading.current_thread().name)
+        if POISON in items:
+            raise ZeroDivisionError
+        return [2 * item for item in items]
+
+    here = threading.current_thread().name
+    batcher = Batcher(run, 8, "ocr", here_s=60.0)
+    assert await ends(submit(batcher, 1)) == [2]
+    assert threads == ["ocr"]  # how long it takes is not known yet
+    assert await ends(submit(batcher, 2, POISON, 3)) == [4, InferenceError, 6]
+    assert set(threads[1:]) == {here}
+    await batcher.close()
+    threads.clear()
+    batcher = Batcher(run, 8, "ocr", here_s=1e-9)
+    assert await ends(submit(batcher, 1)) + await ends(submit(batcher, 2)) == [2, 4]
+    assert threads == ["ocr", "ocr"]
+    await batcher.close()
+
+
+async def test_what_would_end_the_engines_thread_does_not_end_the_loop() -> None:
+    def run(items: Sequence[int]) -> list[int]:
+        if POISON in items:
+            raise SystemExit(1)
+        return list(items)
+
+    losses: list[str] = []
+    batcher = Batcher(run, 8, on_lost=lambda: losses.append("lost"), here_s=60.0)
+    assert await ends(submit(batcher, 1)) == [1]
+    assert await ends(submit(batcher, 2, POISON)) == [ModelNotReady, ModelNotReady]
+    assert await ends(submit(batcher, 3)) == [ModelNotReady] and losses == ["lost"]
     await batcher.close()
 
 

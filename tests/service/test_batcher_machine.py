@@ -80,6 +80,10 @@ class ClockLoop(asyncio.SelectorEventLoop):
         return self.now_s
 
 
+SETTLED = 80
+"""Turns of the event loop after which nothing is left to do, even where each runs one row."""
+
+
 def run(items: Sequence[Item]) -> list[int]:
     if any(item.poison for item in items):
         raise ZeroDivisionError("poison")
@@ -93,8 +97,8 @@ ROWS = st.lists(st.tuples(COSTS, POISON), min_size=1, max_size=5)
 class Batching(RuleBasedStateMachine):
     """Events in any order; what must hold after each, and at the end."""
 
-    @initialize(max_rows=st.integers(1, 6), max_cost=st.integers(1, 24))
-    def begin(self, max_rows: int, max_cost: int) -> None:
+    @initialize(max_rows=st.integers(1, 6), max_cost=st.integers(1, 24), here_s=st.sampled_from([0.0, 1e9]))
+    def begin(self, max_rows: int, max_cost: int, here_s: float) -> None:
         self.loop = ClockLoop()
         self.errors: list[Any] = []
         self.loop.set_exception_handler(lambda _, context: self.errors.append(context.get("exception", context)))
@@ -110,11 +114,18 @@ class Batching(RuleBasedStateMachine):
 
         async def make() -> Batcher[Item, int]:
             lost = lambda: self.losses.append("lost")  # noqa: E731
-            return Batcher(run, max_rows, on_lost=lost, max_cost=max_cost, engine=self.engine)
+            options = {"max_cost": max_cost, "engine": self.engine, "here_s": here_s, "clock": self.loop.time}
+            return Batcher(self.run, max_rows, on_lost=lost, **options)
 
         self.batcher = self.loop.run_until_complete(make())
 
-    def settle(self, turns: int = 6) -> None:
+    def run(self, items: Sequence[Item]) -> list[int]:
+        """A run in the engine, or in the event loop, of which the engine does not tell."""
+        if not items[0].dispatched:
+            self.dispatched(items)
+        return run(items)
+
+    def settle(self, turns: int = SETTLED) -> None:
         """Lets the event loop turn; so often that nothing is left to do, or less."""
 
         async def turn() -> None:
@@ -122,7 +133,7 @@ class Batching(RuleBasedStateMachine):
                 await asyncio.sleep(0)
 
         self.loop.run_until_complete(turn())
-        self.settled = turns == 6
+        self.settled = turns == SETTLED
         for error in self.errors:  # of callbacks, which the loop would only log
             raise AssertionError(error) from error
 

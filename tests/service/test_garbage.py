@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import resource
 import struct
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from tianzi import Client
 from service.server import build_server
 from service.settings import Settings
 from tests.fakes import FakeCloze, FakeOcr
+from tests.limits import with_room
 from tests.service.calls import image, nth
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -151,17 +151,12 @@ def _fuzzed() -> tuple[int, Client]:
 # --- a disk without room ------------------------------------------------------------------------------
 
 
-def no_room() -> None:
-    """From now on no file takes a byte."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-
-
 def test_a_server_whose_disk_is_full_serves(tmp_path: Path) -> None:
     """Neither the temporary folder nor any other file is written to: the real models load and answer."""
     command = [sys.executable, "-m", "service", "serve", "--port", "0", "--drain-s", "0", "--log-format", "json"]
     environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": f"{ROOT}:{ROOT / 'proto'}"}
     with subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, preexec_fn=no_room
+        with_room(0, command), cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stderr is not None
         lines = []

@@ -35,7 +35,7 @@ def answered_in_time(factor: float, seconds: float, refuse: bool = True) -> floa
         def run(items: Sequence[int]) -> Sequence[int]:
             return items
 
-        batcher: Batcher[int, int] = Batcher(run, ROWS, engine=engine)
+        batcher: Batcher[int, int] = Batcher(run, ROWS, engine=engine, clock=asyncio.get_running_loop().time)
         tasks: list[asyncio.Task[Any]] = []
         came = 0
         for tick in range(int(seconds / TICK_S)):
