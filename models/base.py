@@ -39,7 +39,7 @@ class Model(ABC, Generic[Request, Item, Output, Answer]):
 
     @property
     def is_brief(self) -> bool:
-        """Whether a run over few items is over in about the time that it takes to hand it to a thread and back."""
+        """Whether a run over one item is over in about the time that it takes to hand it to a thread and back."""
         return False
 
     @abstractmethod

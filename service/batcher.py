@@ -52,8 +52,8 @@ class Batcher(Generic[Item, Output]):
         """run: items → outputs or their own errors, in order; raises ModelNotReady when the engine is lost for good.
 
         max_rows, max_cost: of one run at most; a row over max_cost runs alone. on_lost: called once, in the event
-        loop, when the engine is lost. engine: where run is called, else a thread of its own. here_s: runs that are
-        expected to take no longer are made in the event loop's thread, which takes less than to hand them to another.
+        loop, when the engine is lost. engine: where run is called, else a thread of its own. here_s: runs of one
+        row that are expected to take no longer are made in the event loop's thread: to hand one over takes as long.
         clock: tells how long runs take; uvloop's own has milliseconds, and stands still in a callback.
         """
         self._run = run
@@ -162,7 +162,7 @@ class Batcher(Generic[Item, Output]):
             return
         self._began_s = self._clock()
         items = [row.item for row in self._running]
-        if 0 < self._lately_s * cost_of(self._running) <= self._here_s:
+        if len(items) == 1 and 0 < self._lately_s * cost_of(self._running) <= self._here_s:
             self._finish(_ended(self._run, items))
             return
         self._idle.clear()

@@ -24,9 +24,9 @@ CHUNK_ROWS = 16
 """Rows of a batch call that are preprocessed in one go: few enough that the engine starts early and all threads share
 the work, enough that a row's part in the hop to a thread and back is small."""
 HERE_S = 0.002
-"""Runs of brief models that are expected to take no longer are made in the event loop's thread. To wake the engine's
-thread and be woken by it costs a single call a tenth of a millisecond of the processor; others wait for 2 ms in a run's
-queue as well."""
+"""A brief model's run of one row that is expected to take no longer is made in the event loop's thread. To wake the
+engine's thread and be woken by it costs a lone call a tenth of a millisecond of the processor. With more rows it pays:
+others gather while they run."""
 QUICK_BYTES = 8192
 """How large a message is read at most to see whether it is quick to prepare."""
 

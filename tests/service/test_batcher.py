@@ -76,7 +76,7 @@ async def test_a_burst_that_comes_in_over_some_turns_is_one_run() -> None:
     await batcher.close()
 
 
-async def test_short_runs_are_made_in_the_loops_thread_and_long_ones_are_not() -> None:
+async def test_a_lone_short_row_runs_in_the_loops_thread_and_others_do_not() -> None:
     threads: list[str] = []
 
     def run(items: Sequence[int]) -> list[int]:
@@ -89,8 +89,10 @@ async def test_short_runs_are_made_in_the_loops_thread_and_long_ones_are_not() -
     batcher = Batcher(run, 8, "ocr", here_s=60.0)
     assert await ends(submit(batcher, 1)) == [2]
     assert threads == ["ocr"]  # how long it takes is not known yet
-    assert await ends(submit(batcher, 2, POISON, 3)) == [4, InferenceError, 6]
-    assert set(threads[1:]) == {here}
+    assert await ends(submit(batcher, 2)) + await ends(submit(batcher, POISON)) == [4, InferenceError]
+    assert threads[1:] == [here, here]
+    assert await ends(submit(batcher, 3, 4)) == [6, 8]
+    assert threads[3:] == ["ocr"]
     await batcher.close()
     threads.clear()
     batcher = Batcher(run, 8, "ocr", here_s=1e-9)
@@ -108,7 +110,7 @@ async def test_what_would_end_the_engines_thread_does_not_end_the_loop() -> None
     losses: list[str] = []
     batcher = Batcher(run, 8, on_lost=lambda: losses.append("lost"), here_s=60.0)
     assert await ends(submit(batcher, 1)) == [1]
-    assert await ends(submit(batcher, 2, POISON)) == [ModelNotReady, ModelNotReady]
+    assert await ends(submit(batcher, POISON)) == [ModelNotReady]
     assert await ends(submit(batcher, 3)) == [ModelNotReady] and losses == ["lost"]
     await batcher.close()
 
