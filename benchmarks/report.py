@@ -157,16 +157,17 @@ def put(name: str, script: str, part: str) -> None:
 
 
 def plot(results: Results, path: Path) -> None:
-    """Throughput and latency by callers."""
+    """Throughput and latency by callers; without gRPC alone, whose batches would dwarf all else."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     figure, (rates, latencies) = pyplot.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
-    curves = sorted({(row.server, row.shape) for row in results.rows if row.loop == "closed"})
+    drawn_rows = [row for row in results.rows if row.loop == "closed" and not row.server.startswith(ALONE)]
+    curves = sorted({(row.server, row.shape) for row in drawn_rows})
     for server, shape in curves:
-        rows = [r for r in results.rows if (r.server, r.shape, r.loop) == (server, shape, "closed")]
+        rows = [r for r in drawn_rows if (r.server, r.shape) == (server, shape)]
         if len(rows) < 2:
             continue
         style = {"marker": "o", "linestyle": "--" if server.startswith("MLServer") else "-"}
