@@ -12,6 +12,7 @@ from training.data.glyphs import GLYPH_PX, INK_PX
 from training.data.order import in_order
 from training.data.stroke_order import HELD_OUT, find_archive, load_stroke_order, read_archive
 from training.data.strokes import SPACING_PX
+from training.ocr_sets import build_sets
 
 LICENCE = '<!-- <path d="M0,0L9,9"/> -->'
 PEN = '<path id="kvg:{name}-s{number}" kvg:type="x" d="{path}"/>'
@@ -66,6 +67,17 @@ def test_every_tenth_class_is_held_out_and_the_archive_read_once(
     monkeypatch.setattr(stroke_order, "read_archive", lambda _: pytest.fail("read again"))
     again = load_stroke_order(charset)
     assert again is not None and np.array_equal(again[0].images, trained[0].images)
+
+
+def test_held_out_drawings_are_a_test_set(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(archive.parent)  # where there are no photographs of number plates
+    charset = ["口", *("甲乙丙丁戊己庚辛壬"), "1", "十"]
+    sets = build_sets(charset, [], 4)
+    names = [f"written in stroke order, haste {haste}, all classes" for haste in (0.5, 1.0)]
+    assert list(sets) == names
+    for name in names:
+        assert sets[name].truth == ["口", "口", "1"]
+        assert all(picture.shape == (GLYPH_PX, GLYPH_PX) for picture in sets[name].pictures)
 
 
 def test_the_newest_archive_is_taken_and_none_is_needed(archive: Path) -> None:
