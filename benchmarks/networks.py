@@ -22,6 +22,7 @@ NETWORKS = {
     "inverted": ("ocr", ["block=inverted"]),
     "convnext": ("ocr", ["block=convnext", "activation=gelu"]),
     "cosine": ("ocr", ["head=cosine"]),
+    "residual, a block more": ("ocr-sixth", []),
     "ocr-seed": ("ocr-seed", []),
 }
 """Experiment and changes."""

@@ -24,7 +24,7 @@ Item = TypeVar("Item")
 Output = TypeVar("Output")
 
 RECENT = 0.2
-"""Weight of the newest run in the moving average of what a unit of cost takes."""
+"""Weight of the newest run in moving averages."""
 TURNS = 8
 """Of the event loop, without a newcomer, before an idle engine is given its run. gRPC takes in a call every four or
 five turns: without this, a burst of calls would run one by one. They are over in 30 µs when nothing else goes on."""
@@ -195,11 +195,11 @@ class Batcher(Generic[Item, Output]):
         lately, in runs of any size, says whether the next is short.
         """
         cost = cost_of(self._running) / len(self._running)
-        self._row_cost += RECENT * (cost - self._row_cost) if self._row_cost else cost
+        self._row_cost = _moved(self._row_cost, cost)
         unit_s = (self._clock() - self._began_s) / max(1, cost_of(self._running))
-        self._lately_s += RECENT * (unit_s - self._lately_s) if self._lately_s else unit_s
+        self._lately_s = _moved(self._lately_s, unit_s)
         if len(self._waiting) or unit_s < self._unit_s:
-            self._unit_s += RECENT * (unit_s - self._unit_s) if self._unit_s else unit_s
+            self._unit_s = _moved(self._unit_s, unit_s)
 
     def _lose(self, cause: BaseException) -> None:
         if not self._closed:
@@ -211,6 +211,11 @@ class Batcher(Generic[Item, Output]):
         self._closed = self._closed or f"model {self._name}: {reason}"
         for row in [*self._running, *self._waiting]:
             row.end(ModelNotReady(self._closed))
+
+
+def _moved(average: float, newest: float) -> float:
+    """A moving average after one value more; 0: there was none yet."""
+    return average + RECENT * (newest - average) if average else newest
 
 
 def _ended(

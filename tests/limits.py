@@ -2,12 +2,9 @@
 
 from collections.abc import Sequence
 
-BLOCK_BYTES = 512
-"""What POSIX's ulimit counts in."""
-
 
 def with_room(blocks: int, command: Sequence[str]) -> list[str]:
-    """The command, which may write so many blocks into a file.
+    """The command, which may write so many blocks into a file, of 512 bytes as POSIX's ulimit counts.
 
     By a shell, not by preexec_fn: that would fork this process, in which gRPC's threads may be running.
     """

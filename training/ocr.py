@@ -36,8 +36,7 @@ MAX_TOP_K = 20
 MAX_SIDE_PX = 4096
 # Share of clean characters of unseen fonts that the confidence threshold may reject.
 REJECTED_CLEAN = 0.002
-# Confidence under which the served model looks again: one in nine of distorted characters has less, one clean one in a
-# hundred.
+# Confidence under which the served model looks again: of clean characters one in a hundred has less.
 LOOKS_AGAIN_UNDER = 0.8
 GOLDEN_CHARACTERS = "填字永國7"
 CALIBRATION_BATCHES = 3
@@ -191,8 +190,10 @@ class OcrTask:
         return requests
 
     def training_data(self) -> list[str]:
-        strokes = [f"strokes of {archive.stem}" for archive in [find_archive()] if archive]
-        return [*(f"glyphs of the font {font.name}" for font in self.fonts), *strokes]
+        data = [f"glyphs of the font {font.name}" for font in self.fonts]
+        if archive := find_archive():
+            data.append(f"strokes of {archive.stem}")
+        return data
 
 
 class ServedOcr(nn.Module):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 # What the exporter put in front of the trained network's own names, and behind those stored as fp16.
 PREFIX, SUFFIX = "net.", ".fp16"
+_BLOCK = re.compile(r"features\.(\d+)\.(.+)")  # of an OcrNet
 
 
 def read_weights(graph: Path) -> dict[str, Tensor]:
@@ -47,9 +48,6 @@ def deepened(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[s
         name = f"features.{ours[place]}.norm.weight"
         renamed[name] = torch.zeros_like(own[name])
     return renamed
-
-
-_BLOCK = re.compile(r"features\.(\d+)\.(.+)")
 
 
 def _places(weights: Mapping[str, Tensor]) -> dict[tuple[int, int], str]:

@@ -1,7 +1,7 @@
 """The order and direction in which somebody may have written strokes that are known by their lines alone.
 
-Measured on KanjiVG's drawings, which tell both: 98.5 % of the strokes get their direction, of the pairs of strokes that
-follow each other 58 %. By where strokes begin alone, it would be 39 %.
+KanjiVG's drawings tell both: nearly all of their strokes run as is guessed here, and more of them follow each other so
+than where they are put in order by their beginnings alone.
 """
 
 from collections.abc import Sequence
