@@ -312,11 +312,21 @@ def test_bad_output_is_refused_before_anything_runs(run: Run, tmp_path: Path, fa
 
 
 @pytest.mark.usefixtures("local")
-def test_pipes_and_devices_are_written_as_they_are(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["pipe", "terminal"])
+def test_pipes_and_devices_are_written_as_they_are(run: Run, tmp_path: Path, kind: str) -> None:
     source = write_jsonl(tmp_path / "in.jsonl", {"image": "eA=="})
-    assert run("score", "ocr", source, "/dev/null").exit_code == 0
-    assert not Path("/dev/null.tmp").exists()
-    assert Path("/dev/null").is_char_device()
+    if kind == "pipe":
+        output = tmp_path / "pipe"
+        os.mkfifo(output)
+        ends = [os.open(output, os.O_RDONLY | os.O_NONBLOCK)]
+    else:
+        ends = [*os.openpty()]
+        output = Path(os.ttyname(ends[1]))
+    result = run("score", "ocr", source, output)
+    assert (result.exit_code, json.loads(os.read(ends[0], 4096))["id"]) == (0, "1"), result.stderr
+    assert not output.is_file() and not output.with_name(f"{output.name}.tmp").exists()
+    for end in ends:
+        os.close(end)
 
 
 def test_memory_does_not_grow_with_the_input(
