@@ -1,5 +1,6 @@
 """Charset, glyphs and batches, with the one font that every development environment has."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from training.data.augment import Augment
 from training.data.charset import big5_level1, build_charset, gb2312_hanzi, level1_hanzi, look_alikes, tgscc
 from training.data.glyphs import GLYPH_PX, INK_PX, Glyphs, load_glyphs, read_catalogue, render_font
 from training.data.nothing import draw_noise, draw_nothing, draw_several
-from training.data.ocr import OcrBatches, class_weights
+from training.data.ocr import PLAIN, OcrBatches, class_weights
 from training.data.plates import BINARY_PX, Photographs, binarise, load_plates, vary
 from training.data.strokes import TRACING, Strokes, trace_all
 from training.data.surroundings import relief
@@ -63,6 +64,13 @@ def test_glyphs_are_centred_and_equally_large(latin: Glyphs) -> None:
 def test_characters_that_a_font_lacks_are_left_out() -> None:
     drawn = {number for number, _ in render_font(FONT, ["A", "填", "字"])}
     assert drawn == {0}
+
+
+def test_characters_that_a_font_draws_wrong_are_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(glyphs_module, "CACHE", tmp_path)
+    load_glyphs([FONT], ["A", "B"])
+    (found,) = load_glyphs([replace(FONT, faulty="A")], ["A", "B"])  # although the cache has both
+    assert found.ids.tolist() == [1]
 
 
 def test_glyphs_are_rendered_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,6 +165,7 @@ def test_class_weights_prefer_frequent_hanzi() -> None:
     charset = build_charset()
     weights = dict(zip((forms[0] for forms in charset), class_weights(charset), strict=True))
     assert weights["的"] > weights["龢"] and weights["7"] > weights["的"] and weights["己"] > weights["的"]
+    assert weights["一"] > max(weights[bar] for bar in "-—_") and weights["口"] > weights["囗"]
 
 
 def test_a_charset_of_fewer_hanzi_keeps_all_else() -> None:
@@ -185,6 +194,17 @@ def test_hands_are_written_anew_from_strokes_that_are_traced_once(
     assert written.pen is not None
     chosen = [i for i, n in enumerate(latin.ids) if LATIN[n][0] in "T+"]
     assert [len(written.pen.strokes[id(latin)][i]) for i in chosen] == [2, 2]
+
+
+def test_print_is_set_in_made_up_typefaces_from_plain_strokes(latin: Glyphs, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = Glyphs(replace(latin.font, name=PLAIN[0]), latin.ids[:3], latin.images[:3])
+    drawn = few, Strokes(trace_all(few.images))
+    shares = {"batch_size": 32, "hand_share": 0.0, "plate_share": 0.0, "nothing_share": 0.0}
+    assert batches(latin, None, (latin, Strokes(trace_all(latin.images))), **shares).made_up is None  # none is plain
+    monkeypatch.setattr(ocr_data, "MADE_UP_SHARE", 0.5)
+    made_up = batches(latin, None, drawn, **shares)
+    labels = [made_up[step][1].tolist() for step in range(8)]
+    assert 0 < sum(set(group) <= set(few.ids.tolist()) for group in labels) < 8
 
 
 def test_hands_are_written_from_drawings_beside_fonts(latin: Glyphs) -> None:

@@ -30,7 +30,10 @@ REPLACEMENTS = ("\ufffe", "\uffff")  # no font draws these: what comes out is it
 
 @dataclass(frozen=True)
 class Font:
-    """One font of the catalogue. files: the font, or its slices by character."""
+    """One font of the catalogue.
+
+    files: the font, or its slices by character; faulty: characters in whose place it draws another, or none.
+    """
 
     name: str
     files: tuple[Path, ...]
@@ -38,6 +41,7 @@ class Font:
     style: str
     weight: float
     held_out: bool
+    faulty: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,8 @@ def render_font(font: Font, charset: Sequence[str]) -> Iterator[tuple[int, npt.N
     for file in font.files:
         with TTFont(file, fontNumber=font.index if file.suffix == ".ttc" else -1, lazy=True) as ttf:
             mapped = set(ttf.getBestCmap() or {})
-        wanted = [(number, char) for number, forms in enumerate(charset) for char in forms if ord(char) in mapped]
+        usable = mapped - set(map(ord, font.faulty))
+        wanted = [(number, char) for number, forms in enumerate(charset) for char in forms if ord(char) in usable]
         if not wanted:
             continue
         boxes = {glyph.tobytes() for char in REPLACEMENTS if (glyph := _draw(char, file, font.index)) is not None}
@@ -117,7 +122,8 @@ def _open_font(file: Path, index: int, size: int) -> ImageFont.FreeTypeFont:
 
 def cache_file(font: Font, charset: Sequence[str]) -> Path:
     """Where a font's class numbers are kept; what belongs to them lies beside it."""
-    key = "\n".join([*charset, *(str(f) for f in font.files), *map(str, (font.index, GLYPH_PX, INK_PX, RENDERING))])
+    drawn = (font.index, GLYPH_PX, INK_PX, RENDERING)
+    key = "\n".join([*charset, *(str(f) for f in font.files), *map(str, drawn), *font.faulty])
     return CACHE / f"{font.name}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npy"
 
 

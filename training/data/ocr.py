@@ -1,8 +1,9 @@
 """Batches for the recogniser: glyphs drawn at random, augmented, then cropped as the server crops."""
 
 import string
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +15,15 @@ from models.ocr.allowed import PLATE
 from models.ocr.image import normalize_crop
 from training.config import OcrConfig
 from training.data.augment import Augment
-from training.data.charset import CONFUSABLE, PUNCTUATION, level1_hanzi
+from training.data.charset import CONFUSABLE, LOOK_ALIKES, PUNCTUATION, level1_hanzi
 from training.data.glyphs import Glyphs
 from training.data.nothing import draw_nothing
+from training.data.order import Stroke
 from training.data.pen import write
 from training.data.plates import Photographs, binarise, vary
 from training.data.scan import jpeg, scan
 from training.data.strokes import Strokes, load_strokes
+from training.data.typeface import set_type
 
 GROUP = 32  # pictures that share size, blur and the like, where they are drawn to measure
 HARD_SHARE = 0.65  # of groups that are augmented, at MIN_STRENGTH to 1 of the step's level
@@ -30,6 +33,12 @@ MIN_STRENGTH = 0.3
 WRITTEN = ("lxgw-wenkai-light", "noto-sans-light", "long-cang", "zhi-mang-xing", "yomogi", "seto", "iansui")
 WRITTEN_SHARE = 0.75
 MAX_HASTE = 1.4
+# Those of them whose strokes are plain are also set in typefaces made up.
+PLAIN = ("lxgw-wenkai-light", "noto-sans-light", "yomogi", "iansui", "kanjivg")
+MADE_UP_SHARE = 0.12  # of groups of print
+
+Render: TypeAlias = Callable[[list[Stroke], np.random.Generator], npt.NDArray[np.uint8]]
+"""Strokes → a glyph, black on white."""
 
 
 @dataclass(frozen=True)
@@ -77,15 +86,23 @@ class GlyphSampler:
         return np.asarray(self.glyphs[number].images[i])
 
 
-class PenSampler(GlyphSampler):
-    """Draws glyphs as a hand may write their strokes."""
+class StrokeSampler(GlyphSampler):
+    """Draws glyphs anew from their strokes."""
 
-    def __init__(self, glyphs: Sequence[Glyphs], strokes: Sequence[Strokes], weights: npt.NDArray[np.float64]) -> None:
-        super().__init__(glyphs, weights)
-        self.strokes = {id(g): s for g, s in zip(glyphs, strokes, strict=True)}
+    def __init__(
+        self, sources: Sequence[tuple[Glyphs, Strokes]], weights: npt.NDArray[np.float64], render: Render
+    ) -> None:
+        super().__init__([glyphs for glyphs, _ in sources], weights)
+        self.strokes = {id(glyphs): strokes for glyphs, strokes in sources}
+        self.render = render
 
     def image(self, rng: np.random.Generator, number: int, i: int) -> npt.NDArray[np.uint8]:
-        return write(self.strokes[id(self.glyphs[number])][i], rng, rng.uniform(0.1, MAX_HASTE))
+        return self.render(self.strokes[id(self.glyphs[number])][i], rng)
+
+
+def write_hastily(strokes: list[Stroke], rng: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """Strokes → a glyph, by a hand that is in more or less of a hurry."""
+    return write(strokes, rng, rng.uniform(0.1, MAX_HASTE))
 
 
 class OcrBatches(Dataset[tuple[Tensor, Tensor]]):
@@ -115,10 +132,10 @@ class OcrBatches(Dataset[tuple[Tensor, Tensor]]):
             "plate": GlyphSampler(glyphs, of_classes(charset, PLATE), {"brush": 0.0, "hand": 0.1}),
         }
         written = [g for g in glyphs if g.font.name in WRITTEN]
-        strokes = load_strokes(written, charset)
-        if drawings:
-            written, strokes = [*written, drawings[0]], [*strokes, drawings[1]]
-        self.pen = PenSampler(written, strokes, weights) if written else None
+        sources = [*zip(written, load_strokes(written, charset), strict=True), *([drawings] if drawings else [])]
+        plain = [source for source in sources if source[0].font.name in PLAIN]
+        self.pen = StrokeSampler(sources, weights, write_hastily) if sources else None
+        self.made_up = StrokeSampler(plain, weights, set_type) if plain else None
         self.alphanumeric = GlyphSampler(glyphs, of_classes(charset, string.ascii_letters + string.digits))
 
     def __len__(self) -> int:
@@ -160,6 +177,8 @@ class OcrBatches(Dataset[tuple[Tensor, Tensor]]):
             # Bent already; most of what is written is seen well.
             images, ids = self.pen.draw(rng, c.group)
             strength, bent = strength * rng.uniform(0.1, 1.0), "print"
+        elif style == "print" and self.made_up and rng.random() < MADE_UP_SHARE:
+            images, ids = self.made_up.draw(rng, c.group)
         else:
             images, ids = self.samplers[style].draw(rng, c.group)
         return Group(images, ids, style == "plate", bent, strength, int(rng.integers(2**62)))
@@ -192,14 +211,17 @@ class OcrBatches(Dataset[tuple[Tensor, Tensor]]):
 def class_weights(charset: Sequence[str]) -> npt.NDArray[np.float64]:
     """(C,): how often a class is drawn, 1 for the 3,755 hanzi of GB 2312 level 1, twice that for look-alikes.
 
-    Digits four times: of an upright stroke by itself 1 is a better guess than l, / or |.
+    Digits four times: of an upright stroke by itself 1 is a better guess than l, / or |; as 一 is of a level one.
     """
     level1, confusable = set(level1_hanzi()), {char for group in CONFUSABLE for char in group}
+    indistinct = {char for group in LOOK_ALIKES for char in group}
     weights = []
     for forms in charset:
         char = forms[0]
         if char in string.digits:
             weight = 4.0
+        elif char in level1 & indistinct:
+            weight = 6.0
         else:
             weight = 2.0 if ord(char) < 128 or char in PUNCTUATION else 1.0 if char in level1 else 0.6
         weights.append(weight * 2 if char in confusable and ord(char) > 127 else weight)
