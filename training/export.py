@@ -1,6 +1,6 @@
 """Checkpoint → bundle: `python -m training.export training/configs/ocr.toml [--version 1] [--root models]`.
 
-The graph is checked against torch at several shapes, its weights are stored as fp16, and the golden samples are
+The graph is checked against torch at several shapes, its weights are stored in fewer bits, and the golden samples are
 answered by the very code that serves them.
 """
 
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import torch
 from torch import nn
@@ -32,14 +31,13 @@ from training.loop import CHECKPOINT, load_checkpoint, run_folder
 from training.quantize import fuse_norms, quantize
 from training.tidy import drop_zero_biases
 from training.train import make_task
+from training.weights import store_smaller
 
 OPSET = 20
 # Largest difference between torch and onnxruntime that fp32 rounding explains.
 PARITY = 2e-5
 # Share of validation samples that a graph of fewer bits may lose.
 LOSS = 0.001
-# Smaller tensors (biases, norms) stay fp32: they weigh nothing and carry the scale of everything.
-MIN_FP16_ELEMENTS = 4096
 
 
 class ExportTask(Protocol):
@@ -84,7 +82,9 @@ def export(task: ExportTask, model_name: str, version: int, root: Path, fp16: bo
         exact, file = Path(folder) / "exact.onnx", Path(folder) / bundles.GRAPH
         to_onnx(graph, exact)
         check_parity(graph, exact)
-        store_fp16(exact, file)
+        store_smaller(exact, file, rows=graph.accuracy is not None)
+        if graph.accuracy is not None and not is_as_good(graph, exact, file):
+            store_smaller(exact, file, rows=False)
         files: dict[str, Path | bytes] = {bundles.GRAPH: file, **task.vocabulary(), bundles.GOLDEN: b"[]\n"}
         if graph.accuracy is not None:
             files |= smaller_graphs(graph, file, fp16)
@@ -177,32 +177,6 @@ def is_as_good(graph: Graph, exact: Path, candidate: Path) -> bool:
     verdict = "kept" if kept else "left out"
     print(f"{candidate.name}: {after:.4f} right, {exact.name} {before:.4f}: {verdict}", file=sys.stderr)
     return kept
-
-
-def store_fp16(source: Path, target: Path) -> None:
-    """Large weights as fp16 with a Cast behind each: half the file; the runtime folds the Cast when it loads."""
-    model = onnx.load(source)
-    casts = []
-    for tensor in model.graph.initializer:
-        if tensor.data_type == onnx.TensorProto.FLOAT and np.prod(tensor.dims) >= MIN_FP16_ELEMENTS:
-            name, values = tensor.name, onnx.numpy_helper.to_array(tensor)
-            tensor.CopyFrom(onnx.numpy_helper.from_array(half(values), f"{name}.fp16"))
-            casts.append(onnx.helper.make_node("Cast", [tensor.name], [name], to=onnx.TensorProto.FLOAT))
-    nodes = list(model.graph.node)
-    del model.graph.node[:]
-    model.graph.node.extend([*casts, *nodes])
-    # Traces of the exporter's source lines: half a megabyte that names this machine's folders.
-    for node in model.graph.node:
-        del node.metadata_props[:]
-    onnx.checker.check_model(model)
-    onnx.save(model, target)
-
-
-def half(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
-    """fp16 within its range: a weight beyond it is a fault of training."""
-    if float(np.abs(values).max()) > 65504:
-        raise ConfigError("export: a weight is beyond fp16's range")
-    return values.astype(np.float16)
 
 
 def answer_golden(target: Path, model_name: str, requests: Sequence[Mapping[str, Any]]) -> bytes:

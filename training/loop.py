@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from training.config import TrainConfig
 from training.curve import draw_curve
-from training.weights import deepened
+from training.weights import deepened, widened
 
 Batch = TypeVar("Batch")
 CHECKPOINT, LOG, CURVE = "last.pt", "log.jsonl", "curve.png"
@@ -88,7 +88,8 @@ def train(task: Task, resume: bool, initial: Mapping[str, Tensor] | None = None)
     torch.backends.cudnn.benchmark = device.type == "cuda"  # the shapes stay the same
     net = task.build_net().to(device, memory_format=torch.channels_last)
     if initial is not None:
-        load_matching(net, deepened(initial, net.state_dict()))
+        own = net.state_dict()
+        load_matching(net, widened(deepened(initial, own), own))
     optimizer = torch.optim.AdamW(parameter_groups(net, config.weight_decay), lr=config.lr)
     first = 0
     if resume and (folder / CHECKPOINT).exists():

@@ -73,7 +73,7 @@ class OcrTask:
     def loss(self, net: nn.Module, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
         crops, labels = batch
         logits = net(crops)
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing)
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.config.label_smoothing)
         return loss, {"accuracy": (logits.argmax(1) == labels).float().mean().item()}
 
     def validate(self, net: nn.Module) -> dict[str, float]:

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 from training.config import TrainConfig
 from training.loop import CHECKPOINT, CURVE, LOG, learning_rate, load_matching, run_folder, train
 from training.nets.ocr import OcrNet
-from training.weights import deepened
+from training.weights import deepened, widened
 
 
 class Parabola(Dataset[tuple[Tensor, Tensor]]):
@@ -165,6 +165,20 @@ def test_a_deeper_network_starts_out_as_the_one_that_it_is_made_from() -> None:
     taken = load_matching(deep, deepened(shallow.state_dict(), deep.state_dict()))
     assert taken == len(shallow.state_dict()) + 3
     torch.testing.assert_close(deep(crops), shallow(crops))
+
+
+def test_a_wider_network_starts_out_as_the_one_that_it_is_made_from() -> None:
+    crops = torch.randint(0, 256, (3, 1, 24, 24), dtype=torch.uint8)
+    narrow = OcrNet(7, 24, (4, 8, 12), (0, 1, 0), 5).eval()
+    wide = OcrNet(7, 24, (6, 8, 20), (0, 1, 0), 5).eval()
+    assert not torch.allclose(wide(crops), narrow(crops))
+    taken = load_matching(wide, widened(narrow.state_dict(), wide.state_dict()))
+    assert taken == len(narrow.state_dict())
+    torch.testing.assert_close(wide(crops), narrow(crops))
+    assert wide.features[0].conv.weight[4:].abs().min() > 0  # what is new can learn
+    smaller = OcrNet(7, 24, (2, 8, 12), (0, 1, 0), 5).state_dict()
+    kept = widened(narrow.state_dict(), smaller)
+    assert kept.keys() == narrow.state_dict().keys() and kept["features.0.conv.weight"].shape[0] == 4
 
 
 @pytest.mark.parametrize("block", ["inverted", "convnext"])
