@@ -1,7 +1,14 @@
 """What holds for the whole process of a server."""
 
+import asyncio
+import ctypes
 import subprocess
 import sys
+
+import psutil
+import pytest
+
+from service import process
 
 CHECK = """
 import ctypes, sys
@@ -27,3 +34,38 @@ def test_threads_give_way_soon_and_share_memory() -> None:
 
 def test_who_has_set_the_arenas_keeps_them() -> None:
     assert prepared(MALLOC_ARENA_MAX="4") == "0.0001"
+
+
+def test_free_memory_goes_back_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "TRIM_S", 0.01)
+    library = ctypes.CDLL(None)
+    library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    size, count = 60_000, 1000  # too small to be mapped by itself
+
+    def resident() -> int:
+        return int(psutil.Process().memory_info().rss)
+
+    async def returned() -> int:
+        blocks = [library.malloc(size) for _ in range(count)]
+        for block in blocks:
+            ctypes.memset(block, 1, size)
+        kept = blocks[::10]  # in use between the others
+        for block in set(blocks) - set(kept):
+            library.free(block)
+        held = resident()
+        task = asyncio.create_task(process.return_memory())
+        for _ in range(500):
+            await asyncio.sleep(0.01)
+            if held - resident() > 0.8 * size * count:
+                break
+        task.cancel()
+        for block in kept:
+            library.free(block)
+        return held - resident()
+
+    assert asyncio.run(returned()) > 0.8 * size * count
+
+
+def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    asyncio.run(process.return_memory())  # ends
