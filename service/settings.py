@@ -99,6 +99,11 @@ class Settings(BaseSettings):
         description="Threads that decode requests, and CPU threads of a run; the recogniser's, beside which images are "
         "decoded, has half of them. Default: the cores granted to us, shared among the workers.",
     )
+    own_cores: bool = Field(
+        True,
+        description="Whether each of several workers keeps to cores of its own, where all of their threads together "
+        "fill the machine. Off where other work needs the same cores.",
+    )
     max_message_bytes: Count = Field(16 * 2**20, description="Largest request or answer, in bytes.")
     max_batch_items: Count = Field(256, description="Items that one batch call may hold.")
     batch_rows: Count = Field(64, description="Rows that one model run may take; on a CPU more gain nothing.")

@@ -43,8 +43,14 @@ class Teller(Observer):
             self._pipe.send(state)
 
 
-def work(pipe: Connection, settings: Settings) -> None:
-    """A server's life. It drains when the process that started it ends, however that ends."""
+def work(pipe: Connection, settings: Settings, cores: set[int]) -> None:
+    """A server's life, on these cores, or any if there are none.
+
+    It drains when the process that started it ends, however that ends.
+    """
+    if cores:
+        with contextlib.suppress(OSError):  # forbidden, or a core has gone: the kernel chooses
+            os.sched_setaffinity(0, cores)
     from service.server import run
 
     threading.Thread(target=_end_with, args=(pipe,), daemon=True).start()

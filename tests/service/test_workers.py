@@ -17,7 +17,7 @@ from tianzi.v1 import ocr_pb2, ocr_pb2_grpc
 
 from models.registry import load_model
 from service.settings import Settings
-from service.workers import Workers, threads_each
+from service.workers import Workers, cores_each, threads_each
 from tests.conftest import ROOT, START_S
 from tests.fakes import WAIT_S
 from tests.service.test_metrics import read
@@ -94,6 +94,9 @@ def test_servers_share_a_port_and_one_that_is_killed_is_replaced(monkeypatch: py
     with fleet() as servers:
         assert servers.ready()
         assert read(f"{servers.pages}/healthz")[0] == 200
+        expected = cores_each(Settings(workers=2, threads=threads_each(Settings(workers=2))))
+        cores = [set(process.cpu_affinity() or ()) for process in servers.servers()]
+        assert sorted(map(sorted, cores)) == sorted(sorted(each or os.sched_getaffinity(0)) for each in expected)
         before = [process.cpu_times().user for process in servers.servers()]
         assert len({call(servers.port) for _ in range(CALLS)}) == 1
         worked = [process.cpu_times().user for process in servers.servers()]
@@ -129,6 +132,18 @@ def test_servers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert threads_each(Settings(workers=4)) == 2
     assert threads_each(Settings(workers=16)) == 1
     assert threads_each(Settings(workers=4, threads=3)) == 3
+
+
+def test_servers_keep_to_cores_of_their_own_where_they_fill_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {9, 4, 5, 8})
+    monkeypatch.setattr("service.workers.available_cpus", lambda: 4)
+    assert cores_each(Settings(workers=2, threads=2)) == [{4, 5}, {8, 9}]
+    assert cores_each(Settings(workers=4, threads=1)) == [{4}, {5}, {8}, {9}]
+    assert cores_each(Settings(workers=2, threads=1)) == [set(), set()]  # others' work has the rest
+    assert cores_each(Settings(workers=8, threads=1)) == [set()] * 8
+    assert cores_each(Settings(workers=2, threads=2, own_cores=False)) == [set(), set()]
+    monkeypatch.setattr("service.workers.available_cpus", lambda: 2)  # a quota on a machine that others use
+    assert cores_each(Settings(workers=2, threads=1)) == [set(), set()]
 
 
 async def test_nothing_runs_so_nothing_is_ready() -> None:
