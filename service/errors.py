@@ -52,6 +52,7 @@ CODES: Mapping[type[Exception], grpc.StatusCode] = {
 
 RETRY_MS = 100
 """What a refused caller is asked to wait: a full queue of crops has moved on by some runs in this time."""
+RETRY = error_details_pb2.RetryInfo(retry_delay=Duration(nanos=1_000_000 * RETRY_MS))
 
 DOMAIN = "tianzi"
 """Of the reasons in google.rpc.ErrorInfo."""
@@ -74,9 +75,7 @@ def to_status(error: Exception) -> status_pb2.Status:
         violation = error_details_pb2.BadRequest.FieldViolation(field=error.field, description=error.problem)
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
     if isinstance(error, Overloaded):
-        delay = Duration()
-        delay.FromMilliseconds(RETRY_MS)
-        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+        details.append(RETRY)
     status = status_pb2.Status(code=code.value[0], message=message)
     for detail in details:
         status.details.add().Pack(detail)

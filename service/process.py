@@ -23,7 +23,7 @@ then not even refused in time."""
 M_ARENA_MAX, ARENAS = -8, 2
 """Of glibc's mallopt. By default each thread allocates from an arena of its own, up to eight a core, and what one frees
 no other uses: for requests of many sizes that was a tenth of the memory. Python's lock lets few allocate at once."""
-TRIM_S = 30.0
+TRIM_S = 10.0
 """How often free memory goes back to the system. Between blocks in use glibc keeps for good what a busy moment took,
 and each busier one takes more: in a soak all growth was of that kind. It takes 1 to 10 ms, in which who
 allocates waits."""
