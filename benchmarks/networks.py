@@ -23,6 +23,7 @@ NETWORKS = {
     "convnext": ("ocr", ["block=convnext", "activation=gelu"]),
     "cosine": ("ocr", ["head=cosine"]),
     "residual, a block more": ("ocr-sixth", []),
+    "residual, wider": ("ocr-seventh", []),
     "ocr-seed": ("ocr-seed", []),
 }
 """Experiment and changes."""
