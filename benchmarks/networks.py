@@ -67,7 +67,7 @@ def milliseconds(graph: Path, side: int, batches: list[int], seconds: float) -> 
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("networks", nargs="*", default=list(NETWORKS), choices=[*NETWORKS, []], metavar="NETWORK")
+    parser.add_argument("networks", nargs="*", default=[], choices=[*NETWORKS, []], metavar="NETWORK")
     parser.add_argument("--batch", nargs="+", type=int, default=[1, 64], metavar="N")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each batch")
     args = parser.parse_args()
@@ -76,7 +76,7 @@ def main() -> None:
     classes = len(build_charset())
     heads = " | ".join(f"ms, batch of {batch}" for batch in args.batch)
     print(f"| network | parameters | multiply-adds | {heads} |\n|---|---|---|{'---|' * len(args.batch)}")
-    for name in args.networks:
+    for name in args.networks or NETWORKS:
         experiment, changes = NETWORKS[name]
         config = load_config(OcrConfig, CONFIGS / f"{experiment}.toml", changes)
         net = build_net(config, classes).eval()
