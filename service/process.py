@@ -25,8 +25,7 @@ M_ARENA_MAX, ARENAS = -8, 2
 no other uses: for requests of many sizes that was a tenth of the memory. Python's lock lets few allocate at once."""
 TRIM_S = 10.0
 """How often free memory goes back to the system. Between blocks in use glibc keeps for good what a busy moment took,
-and each busier one takes more: in a soak all growth was of that kind. It takes 1 to 10 ms, in which who
-allocates waits."""
+and each busier one takes more. To give it back takes 1 to 10 ms, in which who allocates waits."""
 
 
 def prepare_process() -> None:
