@@ -9,6 +9,7 @@ from typing import Any
 
 import calls
 import grpc
+import targets
 import uvloop
 from tianzi.v1 import ocr_pb2, timing_pb2
 
@@ -62,6 +63,7 @@ async def serve(port: int) -> None:
 
 def main() -> None:
     """Serves with as many processes as asked for, this one included."""
+    targets.stop_when_told()
     port, workers = map(int, sys.argv[1:3])
     others = [subprocess.Popen([sys.executable, __file__, str(port), "1"]) for _ in range(workers - 1)]
     try:
