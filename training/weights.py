@@ -114,15 +114,18 @@ def _places(weights: Mapping[str, Tensor]) -> dict[tuple[int, int], str]:
 
 
 def widened(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights for a network whose layers have more channels, which so starts out as the same function.
+    """Weights of an OcrNet for one whose layers have more channels, which so starts out as the same function.
 
     Channels that the weights lack begin at random, and what follows them takes nothing from them (Net2Net's aim,
-    arXiv:1511.05641, without its copies). own: the network's state, fresh.
+    arXiv:1511.05641, without its copies). own: the network's state, fresh. Weights of any other network, and those of
+    another number of classes, which would be other classes' rows, are given back as they are.
     """
     wide = dict(weights)
-    for name, narrow in weights.items():
+    for name, narrow in weights.items() if _places(weights) else ():
         mine = own.get(name)
         if mine is None or mine.shape == narrow.shape or mine.ndim != narrow.ndim:
+            continue
+        if name.startswith("head.") and mine.shape[0] != narrow.shape[0]:
             continue
         if all(new >= old for new, old in zip(mine.shape, narrow.shape, strict=True)):
             filled = mine.detach().clone()

@@ -181,6 +181,14 @@ def test_a_wider_network_starts_out_as_the_one_that_it_is_made_from() -> None:
     assert kept.keys() == narrow.state_dict().keys() and kept["features.0.conv.weight"].shape[0] == 4
 
 
+def test_rows_of_other_symbols_are_not_taken_for_channels() -> None:
+    narrow, more = (OcrNet(classes, 24, (4, 8), (0, 1), 5).state_dict() for classes in (7, 9))
+    kept = widened(narrow, more)
+    assert all(kept[f"head.{part}"] is narrow[f"head.{part}"] for part in ("weight", "bias"))
+    words = {"words.weight": torch.ones(3, 2)}
+    assert widened(words, {"words.weight": torch.zeros(4, 2)})["words.weight"] is words["words.weight"]
+
+
 @pytest.mark.parametrize("block", ["inverted", "convnext"])
 def test_weights_of_other_networks_are_not_renamed(block: str) -> None:
     state = OcrNet(7, 24, (4, 8), (0, 1), 5, block=block).state_dict()
