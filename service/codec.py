@@ -11,7 +11,7 @@ from tianzi.v1 import cloze_pb2, ocr_pb2, server_pb2, timing_pb2
 from models.base import Model
 from models.bundle import GRAPH
 from models.cloze.types import DEFAULT_TOP_K as CLOZE_TOP_K
-from models.cloze.types import BlankAnswer, ClozeAnswer, ClozeRequest, WordCandidate
+from models.cloze.types import BlankAnswer, ClozeAnswer, ClozeRequest
 from models.errors import InvalidInput
 from models.ocr.lattice import CANDIDATES as ROW_CANDIDATES
 from models.ocr.lattice import Place
@@ -32,11 +32,26 @@ def ocr_request(message: ocr_pb2.RecognizeRequest) -> OcrRequest:
 
 
 def ocr_response(answer: OcrAnswer, version: int, timing: Timing | None = None) -> ocr_pb2.RecognizeResponse:
-    """version: of the model that answered. timing: where the time went, where that is known."""
-    candidates = [ocr_pb2.CharacterCandidate(text=c.text, confidence=c.confidence) for c in answer.candidates]
-    return ocr_pb2.RecognizeResponse(
-        candidates=candidates, rejected=answer.rejected, model_version=version, timing=_timing(timing)
-    )
+    """See write_ocr."""
+    response = ocr_pb2.RecognizeResponse()
+    write_ocr(response, answer, version, timing)
+    return response
+
+
+def write_ocr(
+    response: ocr_pb2.RecognizeResponse, answer: OcrAnswer, version: int, timing: Timing | None = None
+) -> None:
+    """Into an empty response: what is built apart and put into another message is copied each time.
+
+    version: of the model that answered. timing: where the time went, where that is known.
+    """
+    add = response.candidates.add
+    for candidate in answer.candidates:
+        add(text=candidate.text, confidence=candidate.confidence)
+    response.rejected = answer.rejected
+    response.model_version = version
+    if timing is not None:
+        _write_timing(response.timing, timing)
 
 
 def row_request(message: ocr_pb2.RecognizeRequest) -> OcrRequest:
@@ -76,9 +91,21 @@ def cloze_request(message: cloze_pb2.FillRequest) -> ClozeRequest:
 
 
 def cloze_response(answer: ClozeAnswer, version: int, timing: Timing | None = None) -> cloze_pb2.FillResponse:
-    """See ocr_response."""
-    blanks = [_blank(blank) for blank in answer.blanks]
-    return cloze_pb2.FillResponse(blanks=blanks, model_version=version, timing=_timing(timing))
+    """See write_ocr."""
+    response = cloze_pb2.FillResponse()
+    write_cloze(response, answer, version, timing)
+    return response
+
+
+def write_cloze(
+    response: cloze_pb2.FillResponse, answer: ClozeAnswer, version: int, timing: Timing | None = None
+) -> None:
+    """See write_ocr."""
+    for blank in answer.blanks:
+        _write_blank(response.blanks.add(in_query=blank.in_query), blank)
+    response.model_version = version
+    if timing is not None:
+        _write_timing(response.timing, timing)
 
 
 def info_response(
@@ -113,15 +140,11 @@ def _model_info(model: Model[Any, Any, Any, Any]) -> server_pb2.ModelInfo:
     )
 
 
-def _timing(timing: Timing | None) -> timing_pb2.Timing | None:
-    if timing is None:
-        return None
-    return timing_pb2.Timing(
-        queue_us=round(1e6 * timing.queue_s),
-        preprocess_us=round(1e6 * timing.preprocess_s),
-        inference_us=round(1e6 * timing.inference_s),
-        postprocess_us=round(1e6 * timing.postprocess_s),
-    )
+def _write_timing(message: timing_pb2.Timing, timing: Timing) -> None:
+    message.queue_us = round(1e6 * timing.queue_s)
+    message.preprocess_us = round(1e6 * timing.preprocess_s)
+    message.inference_us = round(1e6 * timing.inference_s)
+    message.postprocess_us = round(1e6 * timing.postprocess_s)
 
 
 def _gray_array(message: ocr_pb2.GrayImage) -> GrayArray:
@@ -132,15 +155,9 @@ def _gray_array(message: ocr_pb2.GrayImage) -> GrayArray:
     return np.frombuffer(message.pixels, np.uint8).reshape(message.height, message.width)
 
 
-def _blank(blank: BlankAnswer) -> cloze_pb2.Blank:
-    candidates = [_word_candidate(candidate) for candidate in blank.candidates]
-    return cloze_pb2.Blank(candidates=candidates, position=_span(blank.position), in_query=blank.in_query)
-
-
-def _word_candidate(candidate: WordCandidate) -> cloze_pb2.WordCandidate:
-    positions = [_span(position) for position in candidate.positions]
-    return cloze_pb2.WordCandidate(text=candidate.text, confidence=candidate.confidence, positions=positions)
-
-
-def _span(position: tuple[int, int]) -> cloze_pb2.Span:
-    return cloze_pb2.Span(start=position[0], end=position[1])
+def _write_blank(message: cloze_pb2.Blank, blank: BlankAnswer) -> None:
+    message.position.start, message.position.end = blank.position
+    for candidate in blank.candidates:
+        add = message.candidates.add(text=candidate.text, confidence=candidate.confidence).positions.add
+        for start, end in candidate.positions:
+            add(start=start, end=end)

@@ -8,12 +8,18 @@ from pathlib import Path
 from typing import TypeAlias
 
 from models.bundle import versions
+from service.process import settle
 from service.served import AnyModel, Served
 
 logger = logging.getLogger(__name__)
 
 Mark: TypeAlias = tuple[tuple[str, int, int], ...]
 """What a bundle's folder holds: names, sizes, and times of change."""
+
+
+SETTLE_S = 30.0
+"""After a change, until its calls have most likely ended with an old version: what still is in use then is kept from
+Python's collector."""
 
 
 class Reloader:
@@ -57,6 +63,7 @@ class Reloader:
             try:
                 if await self._refresh(name, served):
                     await self._on_change()
+                    asyncio.get_running_loop().call_later(SETTLE_S, settle)
             except OSError as error:
                 logger.error("%s: bundles cannot be looked at: %s", name, error)
 

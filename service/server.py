@@ -26,7 +26,7 @@ from service.observer import NOBODY, Observer, Several
 from service.oip.servicer import InferenceServicer
 from service.oip.statistics import Statistics
 from service.pipeline import Pipeline
-from service.process import channel_options, events_of_signals, give_way, prepare_process, require_port, return_memory
+from service.process import channel_options, events_of_signals, give_way, prepare_process, require_port, tend_memory
 from service.reload import Reloader
 from service.served import AnyModel, AnyPipeline, Served
 from service.servicers import ClozeServicer, OcrServicer, ServerServicer
@@ -106,7 +106,7 @@ async def serve(
         reloader = Reloader(root, server.served, load, settings.versions, server.update_health)
         if settings.versions > 1:
             await reloader.refresh()
-        tasks = [asyncio.create_task(work) for work in (reloader.run(reload, settings.reload_s), return_memory())]
+        tasks = [asyncio.create_task(work) for work in (reloader.run(reload, settings.reload_s), tend_memory())]
         try:
             port = await server.start()
             loaded = ", ".join(f"{m.name} {m.bundle.version} on {m.session.provider}" for m in models.values())

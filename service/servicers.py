@@ -6,10 +6,9 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, Generic, TypedDict, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import grpc
-from google.rpc import status_pb2
 from tianzi.v1 import cloze_pb2, cloze_pb2_grpc, ocr_pb2, ocr_pb2_grpc, server_pb2, server_pb2_grpc
 
 from models.cloze.types import ClozeAnswer, ClozeRequest
@@ -27,18 +26,12 @@ from service.streams import answer_stream
 
 Message = TypeVar("Message")
 Reply = TypeVar("Reply")
+Batch = TypeVar("Batch", ocr_pb2.BatchRecognizeResponse, cloze_pb2.BatchFillResponse)
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
 TURN_S = 0.005
 """How long a batch's answers are written before others have their turn: 256 texts of 64 blanks take 4 s."""
-
-
-class Result(TypedDict, Generic[Reply], total=False):
-    """The oneof of a batch's or stream's item: exactly one of the two."""
-
-    ok: Reply
-    error: status_pb2.Status
 
 
 class _ModelServicer(ABC, Generic[Message, Reply]):
@@ -55,25 +48,27 @@ class _ModelServicer(ABC, Generic[Message, Reply]):
 
     @staticmethod
     @abstractmethod
-    def write(answered: Answered[Any]) -> Reply:
-        """The message that holds an answer."""
+    def write(reply: Reply, answered: Answered[Any]) -> None:
+        """Puts an answer into an empty message."""
 
-    async def _answer(self, message: Any, context: Context, kind: Kind = Kind.UNARY) -> Reply:
-        """Answers one message, or raises."""
+    async def _answer(self, message: Any, context: Context, reply: Reply, kind: Kind = Kind.UNARY) -> Reply:
+        """Answers one message into the reply, which it returns, or raises."""
         with self._served.use(message.model_version) as pipeline:
             size = message.ByteSize()
             answered = await pipeline.answer(
                 message, self.read, kind=kind, size_bytes=size, deadline_s=deadline_s(context)
             )
-            return self.write(answered)
+        self.write(reply, answered)
+        return reply
 
-    async def _batch(self, call: Any, context: Context) -> list[Result[Reply]]:
+    async def _batch(self, call: Any, context: Context, response: Batch) -> Batch:
         """Items that name the same version go together; all of them, as a rule."""
         self._require_items(call)
-        results: list[Result[Reply]] = [{} for _ in call.requests]
-        for version in {message.model_version for message in call.requests}:
-            places = [place for place, message in enumerate(call.requests) if message.model_version == version]
-            messages = [call.requests[place] for place in places]
+        requests = list(call.requests)
+        items = [response.items.add() for _ in requests]
+        for version in {message.model_version for message in requests}:
+            places = [place for place, message in enumerate(requests) if message.model_version == version]
+            messages = [requests[place] for place in places]
             try:
                 with self._served.use(version) as pipeline:
                     outcomes = await pipeline.answer_many(
@@ -83,30 +78,32 @@ class _ModelServicer(ABC, Generic[Message, Reply]):
                 outcomes = [error] * len(places)
             turn_ends_s = time.perf_counter() + TURN_S
             for place, outcome in zip(places, outcomes, strict=True):
-                results[place] = self._result(outcome)
+                self._put(items[place], outcome)
                 if time.perf_counter() > turn_ends_s:
                     await asyncio.sleep(0)
                     turn_ends_s = time.perf_counter() + TURN_S
-        return results
+        return response
 
     def _require_items(self, call: Any) -> None:
         limit = self._settings.max_batch_items
         if not 1 <= len(call.requests) <= limit:
             raise InvalidInput("requests", f"{len(call.requests)} items, must be 1 to {limit}")
 
-    def _result(self, outcome: Answered[Any] | Exception) -> Result[Reply]:
+    def _put(self, item: Any, outcome: Answered[Any] | Exception) -> None:
+        """Into the oneof of a batch's or stream's item."""
         if isinstance(outcome, Exception):
-            return {"error": to_status(outcome)}
-        return {"ok": self.write(outcome)}
+            item.error.CopyFrom(to_status(outcome))
+        else:
+            self.write(item.ok, outcome)
 
     async def _stream(self, requests: AsyncIterator[Any], context: Context, response: type[Any]) -> None:
         async def answer(request: Any) -> Any:
-            result: Result[Reply]
+            reply = response(id=request.id)
             try:
-                result = {"ok": await self._answer(request.request, context, Kind.STREAM)}
+                await self._answer(request.request, context, reply.ok, Kind.STREAM)
             except Exception as error:
-                result = {"error": to_status(error)}
-            return response(id=request.id, **result)
+                reply.error.CopyFrom(to_status(error))
+            return reply
 
         await answer_stream(requests, context, self._settings.stream_rows, answer)
 
@@ -119,13 +116,12 @@ class OcrServicer(_ModelServicer[ocr_pb2.RecognizeRequest, ocr_pb2.RecognizeResp
     """tianzi.v1.OcrService."""
 
     async def Recognize(self, request: ocr_pb2.RecognizeRequest, context: Context) -> ocr_pb2.RecognizeResponse:
-        return await self._answer(request, context)
+        return await self._answer(request, context, ocr_pb2.RecognizeResponse())
 
     async def BatchRecognize(
         self, request: ocr_pb2.BatchRecognizeRequest, context: Context
     ) -> ocr_pb2.BatchRecognizeResponse:
-        results = await self._batch(request, context)
-        return ocr_pb2.BatchRecognizeResponse(items=[ocr_pb2.BatchRecognizeResponse.Item(**r) for r in results])
+        return await self._batch(request, context, ocr_pb2.BatchRecognizeResponse())
 
     async def StreamRecognize(  # type: ignore[override]
         self, request_iterator: AsyncIterator[ocr_pb2.StreamRecognizeRequest], context: Context
@@ -158,8 +154,8 @@ class OcrServicer(_ModelServicer[ocr_pb2.RecognizeRequest, ocr_pb2.RecognizeResp
         return codec.ocr_request(message)
 
     @staticmethod
-    def write(answered: Answered[OcrAnswer]) -> ocr_pb2.RecognizeResponse:
-        return codec.ocr_response(answered.answer, answered.version, answered.timing)
+    def write(reply: ocr_pb2.RecognizeResponse, answered: Answered[OcrAnswer]) -> None:
+        codec.write_ocr(reply, answered.answer, answered.version, answered.timing)
 
 
 def _named(failed: RowError) -> Exception:
@@ -174,11 +170,10 @@ class ClozeServicer(_ModelServicer[cloze_pb2.FillRequest, cloze_pb2.FillResponse
     """tianzi.v1.ClozeService."""
 
     async def Fill(self, request: cloze_pb2.FillRequest, context: Context) -> cloze_pb2.FillResponse:
-        return await self._answer(request, context)
+        return await self._answer(request, context, cloze_pb2.FillResponse())
 
     async def BatchFill(self, request: cloze_pb2.BatchFillRequest, context: Context) -> cloze_pb2.BatchFillResponse:
-        results = await self._batch(request, context)
-        return cloze_pb2.BatchFillResponse(items=[cloze_pb2.BatchFillResponse.Item(**r) for r in results])
+        return await self._batch(request, context, cloze_pb2.BatchFillResponse())
 
     async def StreamFill(  # type: ignore[override]
         self, request_iterator: AsyncIterator[cloze_pb2.StreamFillRequest], context: Context
@@ -190,8 +185,8 @@ class ClozeServicer(_ModelServicer[cloze_pb2.FillRequest, cloze_pb2.FillResponse
         return codec.cloze_request(message)
 
     @staticmethod
-    def write(answered: Answered[ClozeAnswer]) -> cloze_pb2.FillResponse:
-        return codec.cloze_response(answered.answer, answered.version, answered.timing)
+    def write(reply: cloze_pb2.FillResponse, answered: Answered[ClozeAnswer]) -> None:
+        codec.write_cloze(reply, answered.answer, answered.version, answered.timing)
 
 
 class ServerServicer(server_pb2_grpc.ServerServiceServicer):

@@ -2,8 +2,10 @@
 
 import asyncio
 import ctypes
+import gc
 import subprocess
 import sys
+import weakref
 
 import psutil
 import pytest
@@ -29,11 +31,12 @@ def prepared(**environment: str) -> str:
 
 
 def test_threads_give_way_soon_and_share_memory() -> None:
-    assert prepared() == "0.0001 (-8, 2)"
+    assert prepared() == "0.0001 (-8, 2) (-3, 131072)"
 
 
-def test_who_has_set_the_arenas_keeps_them() -> None:
-    assert prepared(MALLOC_ARENA_MAX="4") == "0.0001"
+def test_who_has_set_the_memory_keeps_it() -> None:
+    assert prepared(MALLOC_ARENA_MAX="4") == "0.0001 (-3, 131072)"
+    assert prepared(MALLOC_MMAP_THRESHOLD_="1000000") == "0.0001 (-8, 2)"
 
 
 def test_free_memory_goes_back_to_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +56,7 @@ def test_free_memory_goes_back_to_the_system(monkeypatch: pytest.MonkeyPatch) ->
         for block in set(blocks) - set(kept):
             library.free(block)
         held = resident()
-        task = asyncio.create_task(process.return_memory())
+        task = asyncio.create_task(process.tend_memory())
         for _ in range(500):
             await asyncio.sleep(0.01)
             if held - resident() > 0.8 * size * count:
@@ -68,4 +71,44 @@ def test_free_memory_goes_back_to_the_system(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
-    asyncio.run(process.return_memory())  # ends
+    monkeypatch.setattr(process, "TRIM_S", 0.001)
+
+    async def tended() -> bool:
+        task = asyncio.create_task(process.tend_memory())
+        await asyncio.sleep(0.05)
+        ended = task.done()
+        task.cancel()
+        return ended
+
+    assert not asyncio.run(tended())
+
+
+def test_the_collector_passes_over_what_was_there_at_the_start() -> None:
+    async def tended() -> int:
+        task = asyncio.create_task(process.tend_memory())
+        await asyncio.sleep(0)
+        kept = gc.get_freeze_count()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return kept
+
+    assert asyncio.run(tended()) > 1000
+    assert gc.get_freeze_count() == 0
+
+
+def test_what_has_become_garbage_is_not_kept() -> None:
+    class Cycle:
+        me: "Cycle"
+
+    cycle = Cycle()
+    cycle.me = cycle
+    gone = weakref.ref(cycle)
+    try:
+        process.settle()
+        del cycle
+        gc.collect()
+        assert gone() is not None  # passed over
+        process.settle()
+        assert gone() is None
+    finally:
+        gc.unfreeze()

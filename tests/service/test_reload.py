@@ -99,6 +99,25 @@ async def test_a_new_version_takes_over_and_the_old_one_is_let_go(reloading: Any
         assert repository.loaded == ["ocr 8", "ocr 9"]
 
 
+async def test_the_collector_is_told_of_a_change(
+    reloading: Any, repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settled = 0
+
+    def settle() -> None:
+        nonlocal settled
+        settled += 1
+
+    monkeypatch.setattr("service.reload.SETTLE_S", 0.01)
+    monkeypatch.setattr("service.reload.settle", settle)
+    async with reloading() as (_, reloader):
+        await reloader.refresh()
+        repository.put(8)
+        await reloader.refresh()
+        assert settled == 0, "the old version may still answer"
+        await until(lambda: settled == 1)
+
+
 async def test_no_call_fails_while_versions_change(reloading: Any, repository: Repository) -> None:
     seen: list[int] = []
     done = asyncio.Event()

@@ -365,12 +365,11 @@ async def test_writing_a_long_batch_lets_others_have_their_turn(serving: Any, mo
             turns += 1
             await asyncio.sleep(0)
 
-    def slow(*_: Any) -> cloze_pb2.FillResponse:
+    def slow(*_: Any) -> None:
         time.sleep(0.01)
         seen.append(turns)
-        return cloze_pb2.FillResponse()
 
-    monkeypatch.setattr("service.codec.cloze_response", slow)
+    monkeypatch.setattr("service.codec.write_cloze", slow)
     async with serving() as running:
         batch = cloze_pb2.BatchFillRequest(requests=[cloze_pb2.FillRequest(text="a")] * 20)
         other = asyncio.create_task(others())
