@@ -1,12 +1,14 @@
 """The calls that the load benchmark makes: our own RPCs and the Open Inference Protocol's, with their answers read."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from itertools import cycle, islice
 from typing import Any
 
 import grpc
-from driver import Send, Streams
+import wire
+from driver import CONNECTIONS, Send, Streams
 from inference import grpc_service_pb2 as oip
 from inference import grpc_service_pb2_grpc
 from tianzi.v1 import ocr_pb2
@@ -15,50 +17,65 @@ BATCH = 32
 READY_S = 30.0
 OCR = "/tianzi.v1.OcrService/"
 INFER = "/inference.GRPCInferenceService/ModelInfer"
-# Connections that channels of one process would share otherwise.
-APART = [("grpc.use_local_subchannel_pool", 1)]
 
 
-def channels(address: str, count: int) -> list[grpc.aio.Channel]:
-    """So many connections to a server."""
-    return [grpc.aio.insecure_channel(address, APART) for _ in range(count)]
+@asynccontextmanager
+async def connected(address: str) -> AsyncIterator[list[wire.Connection]]:
+    """CONNECTIONS connections to a server."""
+    connections = [await wire.Connection.open(address) for _ in range(CONNECTIONS)]
+    try:
+        yield connections
+    finally:
+        for connection in connections:
+            connection.close()
 
 
-def unary(channel: grpc.aio.Channel, images: Sequence[bytes]) -> Send:
+def unary(connection: wire.Connection, images: Sequence[bytes]) -> Send:
     """Recognize. Requests are packed beforehand, answers are read whole."""
     requests = [ocr_pb2.RecognizeRequest(image=image).SerializeToString() for image in images]
-    method = channel.unary_unary(OCR + "Recognize", response_deserializer=ocr_pb2.RecognizeResponse.FromString)
 
     async def send(number: int) -> int:
-        reply = await method(requests[number % len(requests)])
+        request = requests[number % len(requests)]
+        reply = await wire.unary(connection, OCR + "Recognize", request, ocr_pb2.RecognizeResponse.FromString)
         return int(len(reply.candidates) > 0)
 
     return send
 
 
-def batch(channel: grpc.aio.Channel, images: Sequence[bytes]) -> Send:
+def batch(connection: wire.Connection, images: Sequence[bytes]) -> Send:
     """BatchRecognize of BATCH images."""
     items = [ocr_pb2.RecognizeRequest(image=image) for image in islice(cycle(images), BATCH)]
     request = ocr_pb2.BatchRecognizeRequest(requests=items).SerializeToString()
-    method = channel.unary_unary(
-        OCR + "BatchRecognize", response_deserializer=ocr_pb2.BatchRecognizeResponse.FromString
-    )
+    parse = ocr_pb2.BatchRecognizeResponse.FromString
 
     async def send(number: int) -> int:
-        reply = await method(request)
+        reply = await wire.unary(connection, OCR + "BatchRecognize", request, parse)
         return sum(item.HasField("ok") for item in reply.items)
 
     return send
 
 
-def stream(channel: grpc.aio.Channel) -> Streams:
+class Stream:
+    """StreamRecognize, under way."""
+
+    def __init__(self, connection: wire.Connection) -> None:
+        self._call = wire.Call(connection, OCR + "StreamRecognize")
+
+    async def write(self, message: ocr_pb2.StreamRecognizeRequest) -> None:
+        self._call.write(message.SerializeToString())
+
+    async def read(self) -> ocr_pb2.StreamRecognizeResponse:
+        answer = await self._call.read()
+        assert answer is not None, "the stream ended early"
+        return ocr_pb2.StreamRecognizeResponse.FromString(answer)
+
+    async def done_writing(self) -> None:
+        self._call.finish()
+
+
+def stream(connection: wire.Connection) -> Streams:
     """StreamRecognize."""
-    method = channel.stream_stream(
-        OCR + "StreamRecognize",
-        request_serializer=ocr_pb2.StreamRecognizeRequest.SerializeToString,
-        response_deserializer=ocr_pb2.StreamRecognizeResponse.FromString,
-    )
-    return lambda: method()
+    return lambda: Stream(connection)
 
 
 def messages(images: Sequence[bytes]) -> Callable[[int], ocr_pb2.StreamRecognizeRequest]:
@@ -72,17 +89,17 @@ def answered(reply: ocr_pb2.StreamRecognizeResponse) -> int:
     return int(reply.HasField("ok"))
 
 
-def infer(rows: int) -> Callable[[grpc.aio.Channel, Sequence[bytes]], Send]:
+def infer(rows: int) -> Callable[[wire.Connection, Sequence[bytes]], Send]:
     """ModelInfer of so many images, which MLServer and our server answer alike."""
 
-    def make(channel: grpc.aio.Channel, images: Sequence[bytes]) -> Send:
+    def make(connection: wire.Connection, images: Sequence[bytes]) -> Send:
         # One row: each image in turn. More: the same batch each time.
         sources = [[image] for image in images] if rows == 1 else [list(islice(cycle(images), rows))]
         requests = [_infer_request(source).SerializeToString() for source in sources]
-        method = channel.unary_unary(INFER, response_deserializer=oip.ModelInferResponse.FromString)
 
         async def send(number: int) -> int:
-            reply = await method(requests[number % len(requests)])
+            request = requests[number % len(requests)]
+            reply = await wire.unary(connection, INFER, request, oip.ModelInferResponse.FromString)
             return int(reply.outputs[0].shape[0])
 
         return send

@@ -8,22 +8,23 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import bare
 import calls
-import grpc
 import report
 import targets
 import uvloop
-from driver import CONNECTIONS, Measured, closed, opened, streamed
+from bare import Bare
+from driver import Measured, closed, opened, streamed
 from latency import machine
 from report import Results, Row
-from targets import Bare, Server
+from targets import Server
+from wire import Connection
 
 from models.registry import load_model
 
@@ -43,22 +44,22 @@ class Load:
 
     async def tianzi(self, server: Server) -> None:
         """Our own RPCs in a closed loop, then single calls in an open one."""
-        async with _connected(server) as channels:
-            await self._own_calls(server, channels)
+        async with calls.connected(server.address) as connections:
+            await self._own_calls(server, connections)
             own = [row.rate for row in self.rows if (row.server, row.shape) == (server.name, "unary")]
-            sends = [calls.unary(channel, self._images) for channel in channels]
+            sends = [calls.unary(connection, self._images) for connection in connections]
             load = opened(sends, OPEN_SHARE * max(own), self._seconds)
             await self._measure(server, "unary", "open", 0, load)
 
     async def grpc_alone(self, server: Server) -> None:
         """The same calls of a closed loop to a server that has nothing to do."""
-        async with _connected(server) as channels:
-            await self._own_calls(server, channels)
+        async with calls.connected(server.address) as connections:
+            await self._own_calls(server, connections)
 
-    async def _own_calls(self, server: Server, channels: Sequence[grpc.aio.Channel]) -> None:
-        sends = {"unary": [calls.unary(channel, self._images) for channel in channels]}
-        sends["batch"] = [calls.batch(channel, self._images) for channel in channels]
-        streams = [calls.stream(channel) for channel in channels]
+    async def _own_calls(self, server: Server, connections: Sequence[Connection]) -> None:
+        sends = {"unary": [calls.unary(connection, self._images) for connection in connections]}
+        sends["batch"] = [calls.batch(connection, self._images) for connection in connections]
+        streams = [calls.stream(connection) for connection in connections]
         await closed(sends["unary"], 8, min(1.0, self._seconds))  # warm-up
         for callers in self._callers:
             for shape, each in sends.items():
@@ -70,9 +71,9 @@ class Load:
         """The Open Inference Protocol in a closed loop: what MLServer and our server both speak."""
         async with asyncio.timeout(calls.READY_S):
             await calls.wait_ready(server.address)
-        async with _connected(server) as channels:
+        async with calls.connected(server.address) as connections:
             shapes = {"OIP unary": calls.infer(1), "OIP batch": calls.infer(calls.BATCH)}
-            sends = {shape: [make(channel, self._images) for channel in channels] for shape, make in shapes.items()}
+            sends = {shape: [make(each, self._images) for each in connections] for shape, make in shapes.items()}
             await closed(sends["OIP unary"], 8, min(1.0, self._seconds))
             for callers in self._callers:
                 for shape, each in sends.items():
@@ -80,8 +81,8 @@ class Load:
 
     async def overhead_us(self, server: Server) -> dict[int, float]:
         """Processor time of the server a single call, in microseconds, by callers. server: one without a model."""
-        async with _connected(server) as channels:
-            sends = [calls.unary(channel, self._images) for channel in channels]
+        async with calls.connected(server.address) as connections:
+            sends = [calls.unary(connection, self._images) for connection in connections]
             await closed(sends, 8, min(1.0, self._seconds))
             rows = [
                 await self._measure(server, "unary", "closed", n, closed(sends, n, self._seconds))
@@ -104,15 +105,6 @@ class Load:
         return row
 
 
-@asynccontextmanager
-async def _connected(server: Server) -> AsyncIterator[list[grpc.aio.Channel]]:
-    channels = calls.channels(server.address, CONNECTIONS)
-    try:
-        yield channels
-    finally:
-        await asyncio.gather(*(channel.close() for channel in channels))
-
-
 def measure(args: argparse.Namespace) -> Results:
     """Everything in turn, one server at a time; bare onnxruntime before and after, as a machine may change its pace."""
     cores = len(os.sched_getaffinity(0))
@@ -121,10 +113,10 @@ def measure(args: argparse.Namespace) -> Results:
     load = Load([request.image for request in requests], args.callers, args.seconds)
     quick = min(1.0, args.seconds)
 
-    def bare() -> tuple[Bare, Bare]:
-        return targets.bare(requests, args.batches, quick, cores)
+    def without() -> tuple[Bare, Bare]:
+        return bare.best(requests, args.batches, quick, cores)
 
-    before = bare()
+    before = without()
     print(report.HEAD)
     with targets.tianzi_server() as server:
         start_s = server.start_s
@@ -142,7 +134,7 @@ def measure(args: argparse.Namespace) -> Results:
         for workers in (0, 1):
             with TemporaryDirectory() as folder, targets.ml_server(Path(folder), workers) as server:
                 run(load.open_inference(server))
-    after = bare()
+    after = without()
     network, whole = (max(pair, key=lambda way: way.rate) for pair in zip(before, after, strict=True))
     return Results(machine(), load.rows, network, whole, overhead_us, start_s)
 

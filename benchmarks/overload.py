@@ -4,7 +4,6 @@ Fill calls with a long document, for which the network is what is scarce; every 
 """
 
 import argparse
-import asyncio
 import json
 import time
 from dataclasses import dataclass, field
@@ -14,7 +13,8 @@ import calls
 import grpc
 import targets
 import uvloop
-from driver import CONNECTIONS, closed, opened
+import wire
+from driver import closed, opened
 from tianzi.v1 import cloze_pb2
 
 FILL = "/tianzi.v1.ClozeService/Fill"
@@ -40,8 +40,8 @@ class Refusals:
 class Caller:
     """Fill on one connection. Answers are counted by the driver, refusals here."""
 
-    def __init__(self, channel: grpc.aio.Channel, sentences: int, timeout_s: float, refusals: Refusals) -> None:
-        self._fill = channel.unary_unary(FILL)
+    def __init__(self, connection: wire.Connection, sentences: int, timeout_s: float, refusals: Refusals) -> None:
+        self._connection = connection
         self._request = cloze_pb2.FillRequest(text=sentences * SENTENCE + "____很高兴。").SerializeToString()
         self._timeout_s = timeout_s
         self._refusals = refusals
@@ -49,12 +49,12 @@ class Caller:
     async def __call__(self, number: int) -> int:
         began = time.perf_counter()
         try:
-            await self._fill(self._request, timeout=self._timeout_s)
+            await wire.unary(self._connection, FILL, self._request, len, self._timeout_s)
             return 1
-        except grpc.aio.AioRpcError as error:
+        except wire.CallError as error:
             waited_s = time.perf_counter() - began
-            if error.code() not in REFUSED:
-                name = f"{error.code().name} ({error.details()})"
+            if error.code not in REFUSED:
+                name = str(error)
                 self._refusals.other[name] = self._refusals.other.get(name, 0) + 1
             elif waited_s >= self._timeout_s:
                 self._refusals.timed_out += 1
@@ -66,13 +66,12 @@ class Caller:
 async def measure(address: str, args: argparse.Namespace) -> dict[str, Any]:
     """Peak goodput of some callers, then goodput and refusals at args.factor times that rate."""
     refusals = Refusals()
-    channels = calls.channels(address, CONNECTIONS)
     await calls.wait_ready(address)
-    patient = [Caller(channel, args.sentences, 60, Refusals()) for channel in channels]
-    peak = await closed(patient, args.callers, args.seconds)
-    hasty = [Caller(channel, args.sentences, args.timeout, refusals) for channel in channels]
-    over = await opened(hasty, args.factor * peak.rate, args.seconds)
-    await asyncio.gather(*(channel.close() for channel in channels))
+    async with calls.connected(address) as connections:
+        patient = [Caller(connection, args.sentences, 60, Refusals()) for connection in connections]
+        peak = await closed(patient, args.callers, args.seconds)
+        hasty = [Caller(connection, args.sentences, args.timeout, refusals) for connection in connections]
+        over = await opened(hasty, args.factor * peak.rate, args.seconds)
     # The last answers come after the last arrival: goodput is what was answered in the time of the arrivals.
     waits = sorted(refusals.seconds) or [0.0]
     return {

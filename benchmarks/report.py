@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from targets import ALONE, ONE, Bare
+from bare import Bare
+from targets import ALONE, ONE
 
 HERE = Path(__file__).parent
 PLOT = HERE / "load.png"

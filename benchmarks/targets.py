@@ -6,19 +6,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 import grpc
 import psutil
-
-from models.base import Model
-from models.registry import load_model
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = ROOT / "benchmarks"
@@ -151,56 +146,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-@dataclass(frozen=True)
-class Bare:
-    """The best rate of the model without a server, in images a second, and how it was reached."""
-
-    rate: float
-    batch: int
-    how: str
-
-
-Worker = Callable[[Model[Any, Any, Any, Any], Sequence[Any]], Any]
-
-
-def bare(requests: Sequence[Any], batches: Sequence[int], seconds: float, cores: int) -> tuple[Bare, Bare]:
-    """The network alone, and with decoding, each at its best batch size and way of using the cores: one session with
-    all threads, or a thread with a session of its own for each core, so that one decodes while another computes."""
-    shared = load_model("ocr", device="cpu", threads=cores)
-    own = [load_model("ocr", device="cpu", threads=1) for _ in range(cores)]
-    ways = {f"one session of {cores} threads": [shared], f"{cores} sessions of one thread": own}
-    items = [shared.preprocess(request) for request in requests]
-
-    def whole(model: Model[Any, Any, Any, Any], batch: Sequence[Any]) -> None:
-        ready = [model.preprocess(request) for request in batch]
-        for item, output in zip(ready, model.run(ready), strict=True):
-            model.postprocess(item, output)
-
-    def best(worker: Worker, source: Sequence[Any]) -> Bare:
-        found = [
-            Bare(_rate(worker, models, list(islice(cycle(source), batch)), seconds), batch, how)
-            for how, models in ways.items()
-            for batch in batches
-        ]
-        return max(found, key=lambda way: way.rate)
-
-    return best(lambda model, batch: model.run(batch), items), best(whole, requests)
-
-
-def _rate(worker: Worker, models: Sequence[Model[Any, Any, Any, Any]], batch: Sequence[Any], seconds: float) -> float:
-    """Images a second of one thread a model."""
-    worker(models[0], batch)
-    began = time.perf_counter()
-
-    def work(model: Model[Any, Any, Any, Any]) -> int:
-        runs = 0
-        while not runs or time.perf_counter() - began < seconds:
-            worker(model, batch)
-            runs += 1
-        return runs
-
-    with ThreadPoolExecutor(len(models)) as threads:
-        runs = sum(threads.map(work, models))
-    return runs * len(batch) / (time.perf_counter() - began)

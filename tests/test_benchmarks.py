@@ -81,7 +81,7 @@ def test_overload_tells_goodput_and_refusals() -> None:
 def test_load_reports_aims_and_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     report = importlib.import_module("report")
-    targets = importlib.import_module("targets")
+    bare_module = importlib.import_module("bare")
 
     def row(server: str, shape: str, callers: int, rate: float, p99_ms: float) -> Any:
         return report.Row(server, shape, "closed", callers, rate, 10.0, p99_ms, 1.0, 0)
@@ -94,7 +94,7 @@ def test_load_reports_aims_and_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     rows += [row("tianzi, 2 workers", "unary", 64, 1000, 29)]
     rows += [row("MLServer, 0 workers", "OIP unary", 64, 200, 99), row("tianzi without model", "unary", 8, 5000, 2)]
     rows += [row("gRPC alone, 2 workers", "unary", 8, 4000, 2), row("gRPC alone, 2 workers", "batch", 64, 9000, 2)]
-    bare = targets.Bare(1000, 32, "2 sessions")
+    bare = bare_module.Bare(1000, 32, "2 sessions")
     results = report.Results({"commit": "abc"}, rows, bare, bare, {8: 301.0}, 2.5)
     table = [line.strip("| ").split(" | ") for line in report.aims(results).splitlines()]
     judged = {aim: verdict for aim, _, verdict in table[2:]}

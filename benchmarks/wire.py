@@ -1,0 +1,282 @@
+"""gRPC calls as bytes on a socket.
+
+Who calls through gRPC for Python pays as much for a call as a server does. Where both share the cores, half of what is
+measured would be the caller; here a call costs its caller a fraction of that.
+
+HTTP/2 by RFC 9113, headers by RFC 7541 without its tables and without Huffman's code, which gRPC's servers do not use.
+No more calls at a time than a server allows: the caller sees to that.
+"""
+
+import asyncio
+import struct
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import grpc
+
+Reply = TypeVar("Reply")
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
+END_STREAM, END_HEADERS, ACK, PADDED = 1, 4, 1, 8
+HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 1, 4, 5
+WIDEST = 2**31 - 1
+FIRST_WINDOW = 65_535
+RENEW = 2**29  # bytes received, after which the server may send so many more
+STATUS, MESSAGE = b"grpc-status", b"grpc-message"
+CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+
+class CallError(Exception):
+    """A call ended without success."""
+
+    def __init__(self, code: grpc.StatusCode, details: str) -> None:
+        super().__init__(f"{code.name}: {details}")
+        self.code, self.details = code, details
+
+
+class Call:
+    """One call on a connection. Messages are written and read in any order until either side has ended."""
+
+    def __init__(self, connection: "Connection", path: str, timeout_s: float | None = None) -> None:
+        self._connection = connection
+        self.head = connection.head(path, timeout_s)
+        self.number, self.window = 0, 0  # once it is on its way
+        self.unsent: deque[tuple[bytes, bool]] = deque()
+        self._received = b""
+        self._messages: deque[bytes] = deque()
+        self._error: CallError | None = None
+        self._ended = False
+        self._reader: asyncio.Future[None] | None = None
+
+    def write(self, message: bytes, last: bool = False) -> None:
+        """Sends a message, packed, as soon as the server has room for it. last: nothing follows."""
+        self.unsent.append((struct.pack(">BI", 0, len(message)) + message, last))
+        self._connection.push(self)
+
+    def finish(self) -> None:
+        """Nothing more will be written."""
+        self.unsent.append((b"", True))
+        self._connection.push(self)
+
+    async def read(self) -> bytes | None:
+        """The next message; None after the last. Raises: CallError: the call ended without success."""
+        while not self._messages and not self._ended:
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        if self._messages:
+            return self._messages.popleft()
+        if self._error:
+            raise self._error
+        return None
+
+    def take(self, data: bytes) -> None:
+        """Takes in what the server sent."""
+        data = self._received + data if self._received else data
+        start = 0
+        while len(data) - start >= 5:
+            end = start + 5 + int.from_bytes(data[start + 1 : start + 5], "big")
+            if end > len(data):
+                break
+            self._messages.append(data[start + 5 : end])
+            start = end
+        self._received = data[start:]
+        self._wake()
+
+    def end(self, error: CallError | None) -> None:
+        """No more will come."""
+        self._ended, self._error = True, error
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._reader and not self._reader.done():
+            self._reader.set_result(None)
+
+
+class Connection(asyncio.Protocol):
+    """One connection to a server, for any number of calls at a time."""
+
+    def __init__(self, address: str) -> None:
+        self._authority = address.encode()
+        self._transport: Any = None
+        self._received = b""
+        self._calls: dict[int, Call] = {}
+        self._next = 1
+        self._window, self._call_window, self._frame = FIRST_WINDOW, FIRST_WINDOW, 16_384
+        self._blocked: dict[Call, None] = {}  # for room in a window
+        self._taken = 0
+
+    @classmethod
+    async def open(cls, address: str) -> "Connection":
+        """Connects to HOST:PORT. Raises: OSError: nothing listens there."""
+        host, _, port = address.rpartition(":")
+        _, connection = await asyncio.get_running_loop().create_connection(lambda: cls(address), host, int(port))
+        return connection
+
+    def close(self) -> None:
+        """Ends the connection and the calls on it."""
+        self._transport.close()
+
+    def head(self, path: str, timeout_s: float | None) -> bytes:
+        """The headers of a call, compressed as far as a fixed table goes."""
+        block = b"\x83\x86" + _literal(b"\x04", path.encode()) + _literal(b"\x01", self._authority)
+        block += _named(b"te", b"trailers") + _literal(b"\x0f\x10", b"application/grpc")
+        return block if timeout_s is None else block + _named(b"grpc-timeout", b"%dm" % round(1000 * timeout_s))
+
+    def push(self, call: Call) -> None:
+        """Sends what a call has to send, as far as the server's windows allow."""
+        if not call.number:
+            call.number, call.window = self._next, self._call_window
+            self._next += 2
+            self._calls[call.number] = call
+            self._transport.write(_frame(HEADERS, END_HEADERS, call.number, call.head))
+        while call.unsent:
+            data, last = call.unsent.popleft()
+            room = max(0, min(self._window, call.window, self._frame))
+            part, rest = data[:room], data[room:]
+            if part or not data:
+                self._window -= len(part)
+                call.window -= len(part)
+                self._transport.write(_frame(DATA, END_STREAM if last and not rest else 0, call.number, part))
+            if rest:
+                call.unsent.appendleft((rest, last))
+                if not part or not min(self._window, call.window):
+                    self._blocked[call] = None
+                    return
+        self._blocked.pop(call, None)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        settings = struct.pack(">HIHI", HEADER_TABLE_SIZE, 0, INITIAL_WINDOW_SIZE, WIDEST)
+        widened = struct.pack(">I", WIDEST - FIRST_WINDOW)
+        self._transport.write(PREFACE + _frame(SETTINGS, 0, 0, settings) + _frame(WINDOW_UPDATE, 0, 0, widened))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for call in self._calls.values():
+            call.end(CallError(grpc.StatusCode.UNAVAILABLE, f"the connection ended: {exc}"))
+        self._calls.clear()
+
+    def data_received(self, data: bytes) -> None:
+        data = self._received + data if self._received else data
+        start = 0
+        while len(data) - start >= 9:
+            kind, flags = data[start + 3], data[start + 4]
+            end = start + 9 + int.from_bytes(data[start : start + 3], "big")
+            if end > len(data):
+                break
+            number = int.from_bytes(data[start + 5 : start + 9], "big")
+            self._frame_received(kind, flags, number, data[start + 9 : end])
+            start = end
+        self._received = data[start:]
+
+    def _frame_received(self, kind: int, flags: int, number: int, payload: bytes) -> None:
+        call = self._calls.get(number)
+        if kind == DATA:
+            assert not flags & PADDED
+            self._taken += len(payload)
+            if self._taken > RENEW:
+                self._transport.write(_frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", self._taken)))
+                self._taken = 0
+            if call:
+                call.take(payload)
+                if flags & END_STREAM:
+                    self._end(call, CallError(grpc.StatusCode.UNKNOWN, "no trailers"))
+        elif kind == HEADERS:
+            assert flags & END_HEADERS and not flags & PADDED
+            if call and flags & END_STREAM:
+                self._end(call, _error(payload))
+        elif kind == RST_STREAM:
+            if call:
+                self._end(call, CallError(grpc.StatusCode.CANCELLED, f"reset, {int.from_bytes(payload, 'big')}"))
+        elif kind == SETTINGS:
+            if not flags & ACK:
+                self._settings_received(payload)
+        elif kind == PING:
+            if not flags & ACK:
+                self._transport.write(_frame(PING, ACK, 0, payload))
+        elif kind == GOAWAY:
+            self._transport.close()
+        elif kind == WINDOW_UPDATE:
+            room = int.from_bytes(payload, "big")
+            if call:
+                call.window += room
+            elif not number:
+                self._window += room
+            for blocked in [*self._blocked]:
+                self.push(blocked)
+        else:
+            assert kind != CONTINUATION, "headers of more than one frame"
+
+    def _settings_received(self, payload: bytes) -> None:
+        for key, value in struct.iter_unpack(">HI", payload):
+            if key == MAX_FRAME_SIZE:
+                self._frame = value
+            elif key == INITIAL_WINDOW_SIZE:
+                for call in self._calls.values():
+                    call.window += value - self._call_window
+                self._call_window = value
+        self._transport.write(_frame(SETTINGS, ACK, 0, b""))
+        for call in [*self._blocked]:
+            self.push(call)
+
+    def _end(self, call: Call, error: CallError | None) -> None:
+        del self._calls[call.number]
+        self._blocked.pop(call, None)
+        call.unsent.clear()
+        call.end(error)
+
+
+async def unary(
+    connection: Connection, path: str, request: bytes, parse: Callable[[bytes], Reply], timeout_s: float | None = None
+) -> Reply:
+    """One request, packed, and its reply. Raises: CallError: the call ended without success."""
+    call = Call(connection, path, timeout_s)
+    call.write(request, last=True)
+    reply = await call.read()
+    # Its status comes with the message, or after it.
+    if reply is None or await call.read() is not None:
+        raise CallError(grpc.StatusCode.INTERNAL, "not one reply")
+    return parse(reply)
+
+
+def _frame(kind: int, flags: int, number: int, payload: bytes) -> bytes:
+    return len(payload).to_bytes(3, "big") + struct.pack(">BBI", kind, flags, number) + payload
+
+
+def _literal(name: bytes, value: bytes) -> bytes:
+    """A header that no table is to keep; name: as an index of the fixed table."""
+    assert len(value) < 127
+    return name + bytes([len(value)]) + value
+
+
+def _named(name: bytes, value: bytes) -> bytes:
+    return b"\x00" + bytes([len(name)]) + name + _literal(b"", value)
+
+
+def _error(trailers: bytes) -> CallError | None:
+    """What trailers say of a call: None where it succeeded."""
+    status = _value(trailers, STATUS)
+    if status is None or not status.isdigit():
+        return CallError(grpc.StatusCode.UNKNOWN, "no status that can be read")
+    code = CODES.get(int(status), grpc.StatusCode.UNKNOWN)
+    return None if code is grpc.StatusCode.OK else CallError(code, (_value(trailers, MESSAGE) or b"").decode())
+
+
+def _value(block: bytes, name: bytes) -> bytes | None:
+    """A literal header's value, if it is there and plain."""
+    start = block.find(name) + len(name)
+    if start < len(name):
+        return None
+    length = block[start]
+    if length < 127:
+        return block[start + 1 : start + 1 + length]
+    # Longer ones go on in sevens of bits; one with Huffman's code has the highest bit set.
+    if length > 127:
+        return None
+    shift, place = 0, start + 1
+    while True:
+        length += (block[place] & 127) << shift
+        shift, place = shift + 7, place + 1
+        if block[place - 1] < 128:
+            return block[place : place + length]
