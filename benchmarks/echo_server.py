@@ -7,6 +7,9 @@ import subprocess
 import sys
 from typing import Any
 
+import service  # noqa: F401 before gRPC, which then listens as it does for our server
+
+# isort: split
 import calls
 import grpc
 import targets

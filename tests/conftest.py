@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import service  # noqa: F401 before gRPC, which reads once what it sets
+
+# isort: split
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2_grpc

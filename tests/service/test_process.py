@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import gc
+import os
 import subprocess
 import sys
 import weakref
@@ -11,6 +12,7 @@ import psutil
 import pytest
 
 from service import process
+from tests.conftest import ROOT
 
 CHECK = """
 import ctypes, sys
@@ -22,6 +24,17 @@ class Library:
 ctypes.CDLL = lambda name: Library()
 prepare_process()
 print(round(sys.getswitchinterval(), 6), *called)
+"""
+
+
+LISTEN = """
+import asyncio, service, grpc
+async def listen():
+    server = grpc.aio.server()
+    server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    await server.stop(None)
+asyncio.run(listen())
 """
 
 
@@ -112,3 +125,15 @@ def test_what_has_become_garbage_is_not_kept() -> None:
         assert gone() is None
     finally:
         gc.unfreeze()
+
+
+def test_grpc_still_has_the_listener_that_is_asked_for() -> None:
+    """A release without it says so, and takes its own."""
+    command = [sys.executable, "-c", LISTEN]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+    assert os.environ["GRPC_EXPERIMENTS"] == "-event_engine_listener"
+    wrong = subprocess.run(
+        command, cwd=ROOT, env={"GRPC_EXPERIMENTS": "-x"}, capture_output=True, text=True, check=True
+    )
+    assert "Unknown experiment: x" in wrong.stderr, "what is set already is kept"

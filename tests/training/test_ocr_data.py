@@ -165,6 +165,7 @@ def test_class_weights_prefer_frequent_hanzi() -> None:
     charset = build_charset()
     weights = dict(zip((forms[0] for forms in charset), class_weights(charset), strict=True))
     assert weights["的"] > weights["龢"] and weights["7"] > weights["的"] and weights["己"] > weights["的"]
+    assert weights["决"] > weights["瑛"] > weights["決"]
     assert weights["一"] > max(weights[bar] for bar in "-—_") and weights["口"] > weights["囗"]
 
 

@@ -6,13 +6,14 @@ import pytest
 from tests.training.test_pen import CROSS, TEE, WELL, glyph, likeness
 from training.data.glyphs import GLYPH_PX, INK_PX
 from training.data.strokes import trace_all
-from training.data.typeface import FULL, GAP_PX, HOOK_PX, Face, set_type, shaped, swept
+from training.data.typeface import FULL, GAP_PX, HOOK_PX, LEVEL, UPRIGHT, Face, set_type, shaped, swept
 
 SQUARE = np.array([[-2.0, -1.0], [2.0, -1.0], [2.0, 1.0], [-2.0, 1.0]])
 
 
 def face(**changes: object) -> Face:
-    plain: dict[str, object] = {"gap_px": 0.0, "straightens": False, "hooks": True, "lays_dots": False, "serif": 0.0}
+    plain: dict[str, object] = {"gap_px": 0.0, "straightens": False, "hooks": True, "serif": 0.0}
+    plain |= {"bars": (), "dot_px": 16.0}
     return Face(**{"nib": SQUARE, "waist": np.ones(2), **plain, **changes})  # type: ignore[arg-type]
 
 
@@ -65,5 +66,7 @@ def test_strokes_are_straightened_and_shortened() -> None:
     np.testing.assert_allclose(shaped(diagonal, face(straightens=True)), diagonal)
     assert np.ptp(shaped(level, face(gap_px=GAP_PX))[:, 0]) == pytest.approx(np.hypot(56, 6) - 2 * GAP_PX)
     dot = np.array([[30.0, 8.0], [32.0, 14.0]])
-    assert np.ptp(shaped(dot, face(lays_dots=True))[:, 1]) == pytest.approx(0)
+    assert np.ptp(shaped(dot, face(bars=(LEVEL,)))[:, 1]) == pytest.approx(0)
+    assert np.ptp(shaped(dot, face(bars=(LEVEL, UPRIGHT)))[:, 0]) == pytest.approx(0)  # the nearer one
+    assert np.ptp(shaped(slope, face(bars=(LEVEL,)))[:, 1]) == pytest.approx(6)  # too long for a dot
     assert np.ptp(shaped(dot, face(gap_px=GAP_PX)), axis=0) == pytest.approx([1, 3])  # half of it stays

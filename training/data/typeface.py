@@ -1,4 +1,4 @@
-"""Typefaces made up from strokes: a flat nib's contrast, gaps, straightened lines, no hooks, parts higher or lower.
+"""Typefaces made up from strokes: a flat nib's contrast, gaps, straightened lines, bars for dots, no hooks, a waist.
 
 Fonts of posters take liberties that text fonts do not, each its own. Whoever has seen a few fonts of them has not seen
 what the next one does; here every glyph has its own.
@@ -23,7 +23,9 @@ THINNEST_PX = 1.2
 GAP_PX = 4.0  # at most, off either end of a stroke
 STRAIGHT = 0.35  # radians off a level or upright line, up to which a stroke may be straightened
 HOOK_PX, HOOK_TURN = 14.0, 1.0  # the end of a stroke, up to so long, that turns by more radians
-DOT_PX = 16.0  # a stroke up to so long is a dot, which some faces lay level
+DOT_PX = 10.0, 22.0  # a stroke up to so long, by the face, is a dot, for which some have bars
+LEVEL, UPRIGHT = 0.0, math.pi / 2
+BARS: tuple[tuple[float, ...], ...] = ((LEVEL,), (UPRIGHT,), (LEVEL, UPRIGHT))
 WAIST = 0.2  # logarithm of the power that moves a glyph's middle up or down, at most
 
 
@@ -35,7 +37,8 @@ class Face:
     gap_px: float
     straightens: bool
     hooks: bool
-    lays_dots: bool
+    bars: tuple[float, ...]  # angles, the nearest of which a dot takes; none: dots stay dots
+    dot_px: float
     waist: Floats  # (2,): powers of x and y
     serif: float  # of a level stroke's right end, as a share of the upright strokes' thickness
 
@@ -59,7 +62,8 @@ class Face:
             rng.uniform(0.5, GAP_PX) if rng.random() < 0.35 else 0.0,
             bool(rng.random() < 0.6),
             bool(rng.random() < 0.6),
-            bool(rng.random() < 0.3),
+            BARS[int(rng.integers(len(BARS)))] if rng.random() < 0.5 else (),
+            rng.uniform(*DOT_PX),
             np.exp(rng.uniform(-WAIST, WAIST, 2) * [0.6, 1.0]),
             rng.uniform(0.3, 0.9) if rng.random() < 0.25 else 0.0,
         )
@@ -92,10 +96,10 @@ def shaped(line: Stroke, face: Face) -> Stroke:
     angle = math.atan2(way[1], way[0])
     if length > 1:
         to = None
-        if face.lays_dots and length < DOT_PX:
-            to = 0.0
+        if face.bars and length < face.dot_px:
+            to = min(face.bars, key=lambda bar: abs(math.remainder(angle - bar, math.pi)))
         elif face.straightens:
-            to = next((a for a in (0.0, math.pi / 2) if abs(angle - a) < STRAIGHT and _is_straight(line)), None)
+            to = next((a for a in (LEVEL, UPRIGHT) if abs(angle - a) < STRAIGHT and _is_straight(line)), None)
         if to is not None:
             middle = line.mean(axis=0)
             along = np.linspace(-length / 2, length / 2, len(line))[:, None]
