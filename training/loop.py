@@ -49,10 +49,10 @@ class Task(Protocol):
 
 @runtime_checkable
 class GpuFed(Protocol):
-    """A data set that has the GPU make part of its batches."""
+    """A task that has the GPU make part of its batches."""
 
-    def feed(self, first: int, device: torch.device, workers: int) -> Iterable[Any]:
-        """The batches from step `first` on, on the device."""
+    def feed(self, batches: Any, first: int, device: torch.device, workers: int) -> Iterable[Any]:
+        """What Task.batches gives, from step `first` on, on the device."""
 
 
 def run_folder(config: TrainConfig) -> Path:
@@ -98,8 +98,8 @@ def train(task: Task, resume: bool, initial: Mapping[str, Tensor] | None = None)
     batches = task.batches()
     assert isinstance(batches, Sized)
     loader: Iterable[Any]
-    if device.type == "cuda" and isinstance(batches, GpuFed):
-        loader = batches.feed(first, device, config.workers)
+    if device.type == "cuda" and isinstance(task, GpuFed):
+        loader = task.feed(batches, first, device, config.workers)
     else:
         loader = DataLoader(
             Subset(batches, range(first, len(batches))),

@@ -3,7 +3,7 @@
 import base64
 import io
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from models.runtime import Session
 from training.config import ConfigError, OcrConfig
 from training.data.augment import Augment
 from training.data.charset import build_charset, level1_hanzi
+from training.data.conveyor import Conveyor
 from training.data.glyphs import GLYPH_PX, Glyphs, load_glyphs, read_catalogue
 from training.data.nothing import draw_nothing, draw_several
 from training.data.ocr import GROUP, OcrBatches, of_classes
@@ -28,7 +29,7 @@ from training.data.stroke_order import find_archive, load_stroke_order
 from training.graph import Graph, fit_temperature
 from training.loop import to_device
 from training.nets.activations import ACTIVATIONS
-from training.nets.ocr import BLOCKS, OcrNet, OcrSeedNet
+from training.nets.ocr import BLOCKS, OcrNet, OcrSeedNet, ServedOcr
 from training.ocr_pictures import draw_samples
 
 # As many candidates as anyone reads; every one more costs nothing but bytes.
@@ -63,6 +64,12 @@ class OcrTask:
     def batches(self) -> OcrBatches:
         glyphs = load_glyphs(self.fonts, self.charset)
         return OcrBatches(glyphs, self.charset, self.config, self.plates, load_stroke_order(self.charset))
+
+    def feed(
+        self, batches: OcrBatches, first: int, device: torch.device, workers: int
+    ) -> Iterable[tuple[Tensor, Tensor]]:
+        """The glyphs are bent and lit on the device; see loop.GpuFed."""
+        return Conveyor(batches, first, device, workers)
 
     def draw_samples(self, target: Path) -> None:
         """A contact sheet of the last steps' crops, the hardest ones."""
@@ -194,20 +201,6 @@ class OcrTask:
         if archive := find_archive():
             data.append(f"strokes of {archive.stem}")
         return data
-
-
-class ServedOcr(nn.Module):
-    """What models.ocr.model.OcrModel says: logits with penalties → ids (N, k), probs (N, k), nothing (N,)."""
-
-    def __init__(self, net: nn.Module, temperature: float, k: int) -> None:
-        super().__init__()
-        self.net, self.temperature, self.k = net, temperature, k
-
-    def forward(self, crops: Tensor, penalties: Tensor, set_of: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        logits = self.net(crops) / self.temperature + penalties.index_select(0, set_of)
-        probs = logits.softmax(dim=1)  # (N, num_classes + 1)
-        best, ids = probs[:, :-1].topk(self.k, dim=1)
-        return ids, best, probs[:, -1]
 
 
 def build_net(config: OcrConfig, num_classes: int) -> nn.Module:

@@ -14,6 +14,7 @@ from training.data.conveyor import Conveyor
 from training.data.glyphs import Glyphs
 from training.data.ocr import OcrBatches
 from training.loop import GpuFed
+from training.ocr import OcrTask
 
 CPU = torch.device("cpu")
 CONFIG = OcrConfig(task="ocr", name="test", lr=1e-3, steps=10, batch_size=32, group=8, crop_px=32)
@@ -32,12 +33,15 @@ def batches(latin: Glyphs) -> OcrBatches:
 
 
 def test_batches_are_those_of_one_process_and_in_order(batches: OcrBatches) -> None:
-    assert isinstance(batches, GpuFed)
-    made = list(batches.feed(1, CPU, workers=2))  # more steps than are under way at a time
+    made = list(Conveyor(batches, 1, CPU, workers=2))  # more steps than are under way at a time
     assert len(made) == 9
     for step, (crops, labels) in enumerate(made, start=1):
         expected, classes = batches[step]
         assert torch.equal(crops, expected) and torch.equal(labels, classes)
+
+
+def test_the_task_has_them_made_so() -> None:
+    assert issubclass(OcrTask, GpuFed)
 
 
 def test_a_process_that_ends_ends_the_training(batches: OcrBatches) -> None:

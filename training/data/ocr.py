@@ -1,7 +1,7 @@
 """Batches for the recogniser: glyphs drawn at random, augmented, then cropped as the server crops."""
 
 import string
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -148,12 +148,6 @@ class OcrBatches(Dataset[tuple[Tensor, Tensor]]):
             done.append(self.finish(group, group.expose().numpy()))
         crops, labels = zip(*done, strict=True)
         return torch.from_numpy(np.concatenate(crops)).unsqueeze(1), torch.from_numpy(np.concatenate(labels))
-
-    def feed(self, first: int, device: torch.device, workers: int) -> Iterable[tuple[Tensor, Tensor]]:
-        """The batches from step `first` on, bent and lit on the device."""
-        from training.data.conveyor import Conveyor  # which reads this module
-
-        return Conveyor(self, first, device, workers)
 
     @property
     def groups(self) -> int:

@@ -158,3 +158,17 @@ class OcrSeedNet(nn.Module):
 def ink(crops: Tensor) -> Tensor:
     """(N, 1, H, W) uint8, 255 = paper → float, 0 = paper, 1 = ink."""
     return 1.0 - crops.float() * (1.0 / 255.0)
+
+
+class ServedOcr(nn.Module):
+    """What models.ocr.model.OcrModel says: logits with penalties → ids (N, k), probs (N, k), nothing (N,)."""
+
+    def __init__(self, net: nn.Module, temperature: float, k: int) -> None:
+        super().__init__()
+        self.net, self.temperature, self.k = net, temperature, k
+
+    def forward(self, crops: Tensor, penalties: Tensor, set_of: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        logits = self.net(crops) / self.temperature + penalties.index_select(0, set_of)
+        probs = logits.softmax(dim=1)  # (N, num_classes + 1)
+        best, ids = probs[:, :-1].topk(self.k, dim=1)
+        return ids, best, probs[:, -1]
