@@ -3,8 +3,7 @@
 Who calls through gRPC for Python pays as much for a call as a server does. Where both share the cores, half of what is
 measured would be the caller; here a call costs its caller a fraction of that.
 
-HTTP/2 by RFC 9113, headers by RFC 7541 without its tables and without Huffman's code, which gRPC's servers do not use.
-No more calls at a time than a server allows: the caller sees to that.
+HTTP/2 by RFC 9113. No more calls at a time than a server allows: the caller sees to that.
 """
 
 import asyncio
@@ -14,6 +13,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import grpc
+import headers
+from headers import CallError
 
 Reply = TypeVar("Reply")
 
@@ -24,16 +25,6 @@ HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 1, 4, 5
 WIDEST = 2**31 - 1
 FIRST_WINDOW = 65_535
 RENEW = 2**29  # bytes received, after which the server may send so many more
-STATUS, MESSAGE = b"grpc-status", b"grpc-message"
-CODES = {code.value[0]: code for code in grpc.StatusCode}
-
-
-class CallError(Exception):
-    """A call ended without success."""
-
-    def __init__(self, code: grpc.StatusCode, details: str) -> None:
-        super().__init__(f"{code.name}: {details}")
-        self.code, self.details = code, details
 
 
 class Call:
@@ -41,7 +32,7 @@ class Call:
 
     def __init__(self, connection: "Connection", path: str, timeout_s: float | None = None) -> None:
         self._connection = connection
-        self.head = connection.head(path, timeout_s)
+        self.head = headers.of_call(path, connection.authority, timeout_s)
         self.number, self.window = 0, 0  # once it is on its way
         self.unsent: deque[tuple[bytes, bool]] = deque()
         self._received = b""
@@ -95,10 +86,10 @@ class Call:
 
 
 class Connection(asyncio.Protocol):
-    """One connection to a server, for any number of calls at a time."""
+    """One connection to a server, for any number of calls at a time. authority: HOST:PORT."""
 
     def __init__(self, address: str) -> None:
-        self._authority = address.encode()
+        self.authority = address
         self._transport: Any = None
         self._received = b""
         self._calls: dict[int, Call] = {}
@@ -117,12 +108,6 @@ class Connection(asyncio.Protocol):
     def close(self) -> None:
         """Ends the connection and the calls on it."""
         self._transport.close()
-
-    def head(self, path: str, timeout_s: float | None) -> bytes:
-        """The headers of a call, compressed as far as a fixed table goes."""
-        block = b"\x83\x86" + _literal(b"\x04", path.encode()) + _literal(b"\x01", self._authority)
-        block += _named(b"te", b"trailers") + _literal(b"\x0f\x10", b"application/grpc")
-        return block if timeout_s is None else block + _named(b"grpc-timeout", b"%dm" % round(1000 * timeout_s))
 
     def push(self, call: Call) -> None:
         """Sends what a call has to send, as far as the server's windows allow."""
@@ -185,7 +170,7 @@ class Connection(asyncio.Protocol):
         elif kind == HEADERS:
             assert flags & END_HEADERS and not flags & PADDED
             if call and flags & END_STREAM:
-                self._end(call, _error(payload))
+                self._end(call, headers.error_of(payload))
         elif kind == RST_STREAM:
             if call:
                 self._end(call, CallError(grpc.StatusCode.CANCELLED, f"reset, {int.from_bytes(payload, 'big')}"))
@@ -242,41 +227,3 @@ async def unary(
 
 def _frame(kind: int, flags: int, number: int, payload: bytes) -> bytes:
     return len(payload).to_bytes(3, "big") + struct.pack(">BBI", kind, flags, number) + payload
-
-
-def _literal(name: bytes, value: bytes) -> bytes:
-    """A header that no table is to keep; name: as an index of the fixed table."""
-    assert len(value) < 127
-    return name + bytes([len(value)]) + value
-
-
-def _named(name: bytes, value: bytes) -> bytes:
-    return b"\x00" + bytes([len(name)]) + name + _literal(b"", value)
-
-
-def _error(trailers: bytes) -> CallError | None:
-    """What trailers say of a call: None where it succeeded."""
-    status = _value(trailers, STATUS)
-    if status is None or not status.isdigit():
-        return CallError(grpc.StatusCode.UNKNOWN, "no status that can be read")
-    code = CODES.get(int(status), grpc.StatusCode.UNKNOWN)
-    return None if code is grpc.StatusCode.OK else CallError(code, (_value(trailers, MESSAGE) or b"").decode())
-
-
-def _value(block: bytes, name: bytes) -> bytes | None:
-    """A literal header's value, if it is there and plain."""
-    start = block.find(name) + len(name)
-    if start < len(name):
-        return None
-    length = block[start]
-    if length < 127:
-        return block[start + 1 : start + 1 + length]
-    # Longer ones go on in sevens of bits; one with Huffman's code has the highest bit set.
-    if length > 127:
-        return None
-    shift, place = 0, start + 1
-    while True:
-        length += (block[place] & 127) << shift
-        shift, place = shift + 7, place + 1
-        if block[place - 1] < 128:
-            return block[place : place + length]
