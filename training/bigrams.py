@@ -1,4 +1,4 @@
-"""Counts which character follows which, for a recogniser's bundle: `python -m training.bigrams models/ocr/8`.
+"""Counts which character follows which, for a recogniser's bundle: `python -m training.bigrams models/ocr/9`.
 
 The texts are the blank filler's, each weighing its share of training, without the documents held out of that.
 """
