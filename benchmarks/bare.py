@@ -1,7 +1,7 @@
 """Bare onnxruntime: the most images a second that the recogniser gives without a server, however it uses the cores."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import cycle, islice
@@ -9,9 +9,6 @@ from multiprocessing import get_context
 from typing import Any
 
 from models.registry import load_model
-
-Work = Callable[[Any, Sequence[Any]], None]
-"""What is done with a model and a batch."""
 
 _models: list[Any] = []
 """Of this process, those that _rate takes."""
@@ -65,19 +62,15 @@ def _together(
 def _rate(number: int, requests: Sequence[Any], decodes: bool, batch: int, seconds: float) -> float:
     """Images a second of one model, in batches of neighbours."""
     model = _models[number]
-    work: Work = _whole if decodes else lambda model, items: model.run(items)
     items = cycle(requests if decodes else [model.preprocess(request) for request in requests])
     turns = [list(islice(items, batch)) for _ in requests]
     rows, began = 0, time.perf_counter()
     for turn in cycle(turns):
-        work(model, turn)
+        if decodes:
+            list(model.answer_all(turn, len(turn)))
+        else:
+            model.run(turn)
         rows += len(turn)
         if (took := time.perf_counter() - began) >= seconds:
             break
     return rows / took
-
-
-def _whole(model: Any, batch: Sequence[Any]) -> None:
-    items = [model.preprocess(request) for request in batch]
-    for item, output in zip(items, model.run(items), strict=True):
-        model.postprocess(item, output)

@@ -4,6 +4,8 @@ A caller then need not keep what was sent before: a server that is told of a tab
 and gRPC's does so in plain letters.
 """
 
+from functools import cache
+
 import grpc
 
 STATUS, MESSAGE = b"grpc-status", b"grpc-message"
@@ -21,6 +23,7 @@ class CallError(Exception):
         self.code, self.details = code, details
 
 
+@cache
 def of_call(path: str, authority: str, timeout_s: float | None) -> bytes:
     """What a call begins with. path: "/tianzi.v1.OcrService/Recognize"."""
     block = POST + HTTP + _literal(PATH, path.encode()) + _literal(AUTHORITY, authority.encode())

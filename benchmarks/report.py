@@ -133,10 +133,10 @@ def write(results: Results, command: str) -> None:
 
 `{command}` on {facts}. Callers, server and bare runs share
 the cores; a batch is 32 images, a stream keeps 32 under way. The images are the golden requests, each as often as any
-other. Callers write HTTP/2 to their sockets themselves (`benchmarks/wire.py`), which takes 5 µs an image of a batch and
-50 a single call. MLServer 1.7.1 runs the same bundle with the same decoding, in its own process or in a worker's. gRPC
-alone answers the same calls with recorded bytes: what such a call and its caller cost, beside bare onnxruntime on the
-same cores, is the most that a server on this gRPC can answer.
+other. Callers write HTTP/2 to their sockets themselves (`benchmarks/wire.py`): through gRPC for Python they would take
+as much as a server does. MLServer 1.7.1 runs the same bundle with the same decoding, in its own process or in a
+worker's. gRPC alone answers the same calls with recorded bytes: what such a call and its caller cost, beside bare
+onnxruntime on the same cores, is the most that a server on this gRPC can answer.
 
 ![Images a second and latency by callers]({PLOT.name})
 

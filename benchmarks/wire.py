@@ -24,6 +24,7 @@ END_STREAM, END_HEADERS, ACK, PADDED = 1, 4, 1, 8
 HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 1, 4, 5
 WIDEST = 2**31 - 1
 FIRST_WINDOW = 65_535
+FRAME_HEAD, MESSAGE_HEAD = 9, 5  # bytes in front of a frame, and of a message in the frames of data
 RENEW = 2**29  # bytes received, after which the server may send so many more
 
 
@@ -64,15 +65,8 @@ class Call:
 
     def take(self, data: bytes) -> None:
         """Takes in what the server sent."""
-        data = self._received + data if self._received else data
-        start = 0
-        while len(data) - start >= 5:
-            end = start + 5 + int.from_bytes(data[start + 1 : start + 5], "big")
-            if end > len(data):
-                break
-            self._messages.append(data[start + 5 : end])
-            start = end
-        self._received = data[start:]
+        messages, self._received = _cut(self._received + data, MESSAGE_HEAD, slice(1, 5))
+        self._messages += [message[MESSAGE_HEAD:] for message in messages]
         self._wake()
 
     def end(self, error: CallError | None) -> None:
@@ -143,17 +137,9 @@ class Connection(asyncio.Protocol):
         self._calls.clear()
 
     def data_received(self, data: bytes) -> None:
-        data = self._received + data if self._received else data
-        start = 0
-        while len(data) - start >= 9:
-            kind, flags = data[start + 3], data[start + 4]
-            end = start + 9 + int.from_bytes(data[start : start + 3], "big")
-            if end > len(data):
-                break
-            number = int.from_bytes(data[start + 5 : start + 9], "big")
-            self._frame_received(kind, flags, number, data[start + 9 : end])
-            start = end
-        self._received = data[start:]
+        frames, self._received = _cut(self._received + data, FRAME_HEAD, slice(0, 3))
+        for frame in frames:
+            self._frame_received(frame[3], frame[4], int.from_bytes(frame[5:9], "big"), frame[FRAME_HEAD:])
 
     def _frame_received(self, kind: int, flags: int, number: int, payload: bytes) -> None:
         call = self._calls.get(number)
@@ -188,8 +174,7 @@ class Connection(asyncio.Protocol):
                 call.window += room
             elif not number:
                 self._window += room
-            for blocked in [*self._blocked]:
-                self.push(blocked)
+            self._push_blocked()
         else:
             assert kind != CONTINUATION, "headers of more than one frame"
 
@@ -202,6 +187,9 @@ class Connection(asyncio.Protocol):
                     call.window += value - self._call_window
                 self._call_window = value
         self._transport.write(_frame(SETTINGS, ACK, 0, b""))
+        self._push_blocked()
+
+    def _push_blocked(self) -> None:
         for call in [*self._blocked]:
             self.push(call)
 
@@ -223,6 +211,18 @@ async def unary(
     if reply is None or await call.read() is not None:
         raise CallError(grpc.StatusCode.INTERNAL, "not one reply")
     return parse(reply)
+
+
+def _cut(data: bytes, head: int, length: slice) -> tuple[list[bytes], bytes]:
+    """Whole records, each a head that tells its body's length and the body, and the beginning of one that is left."""
+    records, start = [], 0
+    while len(data) - start >= head:
+        end = start + head + int.from_bytes(data[start + length.start : start + length.stop], "big")
+        if end > len(data):
+            break
+        records.append(data[start:end])
+        start = end
+    return records, data[start:]
 
 
 def _frame(kind: int, flags: int, number: int, payload: bytes) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from tianzi import __version__
-from tianzi.v1 import cloze_pb2, ocr_pb2, server_pb2, timing_pb2
+from tianzi.v1 import cloze_pb2, ocr_pb2, server_pb2
 
 from models.base import Model
 from models.bundle import GRAPH
@@ -31,27 +31,20 @@ def ocr_request(message: ocr_pb2.RecognizeRequest) -> OcrRequest:
     return OcrRequest(image, message.top_k or OCR_TOP_K, tuple(message.allowed))
 
 
-def ocr_response(answer: OcrAnswer, version: int, timing: Timing | None = None) -> ocr_pb2.RecognizeResponse:
-    """See write_ocr."""
-    response = ocr_pb2.RecognizeResponse()
-    write_ocr(response, answer, version, timing)
-    return response
+def ocr_response(
+    answer: OcrAnswer, version: int, timing: Timing | None = None, into: ocr_pb2.RecognizeResponse | None = None
+) -> ocr_pb2.RecognizeResponse:
+    """version: of the model that answered. timing: where the time went, where that is known.
 
-
-def write_ocr(
-    response: ocr_pb2.RecognizeResponse, answer: OcrAnswer, version: int, timing: Timing | None = None
-) -> None:
-    """Into an empty response: what is built apart and put into another message is copied each time.
-
-    version: of the model that answered. timing: where the time went, where that is known.
+    into: an empty response to write into, a part of the message that is sent: what is built apart is copied there.
     """
+    response = ocr_pb2.RecognizeResponse() if into is None else into
     add = response.candidates.add
     for candidate in answer.candidates:
         add(text=candidate.text, confidence=candidate.confidence)
     response.rejected = answer.rejected
-    response.model_version = version
-    if timing is not None:
-        _write_timing(response.timing, timing)
+    _sign(response, version, timing)
+    return response
 
 
 def row_request(message: ocr_pb2.RecognizeRequest) -> OcrRequest:
@@ -90,22 +83,15 @@ def cloze_request(message: cloze_pb2.FillRequest) -> ClozeRequest:
     return ClozeRequest(document, query, message.marker, tuple(message.candidates), top_k=message.top_k or CLOZE_TOP_K)
 
 
-def cloze_response(answer: ClozeAnswer, version: int, timing: Timing | None = None) -> cloze_pb2.FillResponse:
-    """See write_ocr."""
-    response = cloze_pb2.FillResponse()
-    write_cloze(response, answer, version, timing)
-    return response
-
-
-def write_cloze(
-    response: cloze_pb2.FillResponse, answer: ClozeAnswer, version: int, timing: Timing | None = None
-) -> None:
-    """See write_ocr."""
+def cloze_response(
+    answer: ClozeAnswer, version: int, timing: Timing | None = None, into: cloze_pb2.FillResponse | None = None
+) -> cloze_pb2.FillResponse:
+    """See ocr_response."""
+    response = cloze_pb2.FillResponse() if into is None else into
     for blank in answer.blanks:
         _write_blank(response.blanks.add(in_query=blank.in_query), blank)
-    response.model_version = version
-    if timing is not None:
-        _write_timing(response.timing, timing)
+    _sign(response, version, timing)
+    return response
 
 
 def info_response(
@@ -140,11 +126,15 @@ def _model_info(model: Model[Any, Any, Any, Any]) -> server_pb2.ModelInfo:
     )
 
 
-def _write_timing(message: timing_pb2.Timing, timing: Timing) -> None:
-    message.queue_us = round(1e6 * timing.queue_s)
-    message.preprocess_us = round(1e6 * timing.preprocess_s)
-    message.inference_us = round(1e6 * timing.inference_s)
-    message.postprocess_us = round(1e6 * timing.postprocess_s)
+def _sign(response: ocr_pb2.RecognizeResponse | cloze_pb2.FillResponse, version: int, timing: Timing | None) -> None:
+    """Puts in what the answers of both models say of their making."""
+    response.model_version = version
+    if timing is not None:
+        message = response.timing
+        message.queue_us = round(1e6 * timing.queue_s)
+        message.preprocess_us = round(1e6 * timing.preprocess_s)
+        message.inference_us = round(1e6 * timing.inference_s)
+        message.postprocess_us = round(1e6 * timing.postprocess_s)
 
 
 def _gray_array(message: ocr_pb2.GrayImage) -> GrayArray:

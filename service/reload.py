@@ -16,7 +16,6 @@ logger = logging.getLogger(__name__)
 Mark: TypeAlias = tuple[tuple[str, int, int], ...]
 """What a bundle's folder holds: names, sizes, and times of change."""
 
-
 SETTLE_S = 30.0
 """After a change, until its calls have most likely ended with an old version: what still is in use then is kept from
 Python's collector."""
@@ -59,13 +58,16 @@ class Reloader:
 
     async def refresh(self) -> None:
         """Looks once. What goes wrong is logged, and what served serves on."""
+        changed = False
         for name, served in self._served.items():
             try:
                 if await self._refresh(name, served):
+                    changed = True
                     await self._on_change()
-                    asyncio.get_running_loop().call_later(SETTLE_S, settle)
             except OSError as error:
                 logger.error("%s: bundles cannot be looked at: %s", name, error)
+        if changed:
+            asyncio.get_running_loop().call_later(SETTLE_S, settle)
 
     async def _refresh(self, name: str, served: Served) -> bool:
         """Whether versions have come or gone."""

@@ -102,7 +102,7 @@ class _ModelServicer(ABC, Generic[Message, Reply]):
             try:
                 await self._answer(request.request, context, reply.ok, Kind.STREAM)
             except Exception as error:
-                reply.error.CopyFrom(to_status(error))
+                self._put(reply, error)
             return reply
 
         await answer_stream(requests, context, self._settings.stream_rows, answer)
@@ -155,7 +155,7 @@ class OcrServicer(_ModelServicer[ocr_pb2.RecognizeRequest, ocr_pb2.RecognizeResp
 
     @staticmethod
     def write(reply: ocr_pb2.RecognizeResponse, answered: Answered[OcrAnswer]) -> None:
-        codec.write_ocr(reply, answered.answer, answered.version, answered.timing)
+        codec.ocr_response(answered.answer, answered.version, answered.timing, reply)
 
 
 def _named(failed: RowError) -> Exception:
@@ -186,7 +186,7 @@ class ClozeServicer(_ModelServicer[cloze_pb2.FillRequest, cloze_pb2.FillResponse
 
     @staticmethod
     def write(reply: cloze_pb2.FillResponse, answered: Answered[ClozeAnswer]) -> None:
-        codec.write_cloze(reply, answered.answer, answered.version, answered.timing)
+        codec.cloze_response(answered.answer, answered.version, answered.timing, reply)
 
 
 class ServerServicer(server_pb2_grpc.ServerServiceServicer):

@@ -2,6 +2,7 @@
 
 A run that goes on from good weights ends in the same valley, and the way between both lies lower than either end (model
 soups, arXiv:2203.05482). What the batch norms know of activations is measured anew (SWA, arXiv:1803.05407).
+training.export takes the mean with --set name=NAME-mean.
 """
 
 import argparse

@@ -369,7 +369,7 @@ async def test_writing_a_long_batch_lets_others_have_their_turn(serving: Any, mo
         time.sleep(0.01)
         seen.append(turns)
 
-    monkeypatch.setattr("service.codec.write_cloze", slow)
+    monkeypatch.setattr("service.codec.cloze_response", slow)
     async with serving() as running:
         batch = cloze_pb2.BatchFillRequest(requests=[cloze_pb2.FillRequest(text="a")] * 20)
         other = asyncio.create_task(others())
