@@ -6,7 +6,7 @@ import logging
 import random
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
@@ -97,7 +97,6 @@ class StatusWrapper(Wrapper):
 
     def wrap(self, method: str, handler: Any) -> Any:
         behaviour = handler.stream_stream or handler.unary_unary
-        check = _each_parsed if handler.request_streaming else parsed
 
         async def answer(request: Any, context: Context) -> Any:
             request_id.set(_request_id(metadata_value(context, REQUEST_ID)))
@@ -105,7 +104,7 @@ class StatusWrapper(Wrapper):
             began = time.perf_counter()
             outcome = "CANCELLED"
             try:
-                response = await behaviour(check(request), context)
+                response = await behaviour(request if handler.request_streaming else parsed(request), context)
                 outcome = "OK"
                 return response
             except (asyncio.CancelledError, grpc.aio.AbortError):
@@ -162,8 +161,3 @@ def parsed(request: Any) -> Any:
     if isinstance(request, DecodeError):
         raise InvalidInput("request", "is no message of this method's type")
     return request
-
-
-async def _each_parsed(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-    async for request in requests:
-        yield parsed(request)

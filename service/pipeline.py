@@ -28,7 +28,7 @@ HERE_S = 0.002
 engine's thread and be woken by it costs a lone call a tenth of a millisecond of the processor. With more rows it pays:
 others gather while they run."""
 QUICK_BYTES = 8192
-"""How large a message is read at most to see whether it is quick to prepare."""
+"""How large a message is read at most, in a batch in the mean, to see whether it is quick to prepare."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ class _How:
     kind: Kind
     deadline_s: float | None
     whole: bool
+    quick: bool
 
     def check(self, results: Sequence[Any], start: int) -> None:
         """Raises RowError for the first failed row, where the batch is to succeed as a whole. start: its number."""
@@ -140,7 +141,9 @@ class Pipeline(Generic[Request, Answer]):
             RowError: whole, and a row failed.
         """
         self.outlook.require_time(len(messages), kind, deadline_s)
-        how = _How(kind, deadline_s, whole)
+        # With a single thread two would only take turns, and each comes back to a cache that the other has used.
+        quick = self._threads.count == 1 and size_bytes <= QUICK_BYTES * len(messages)
+        how = _How(kind, deadline_s, whole, quick)
         step = min(CHUNK_ROWS, self._admission.share(kind))
         with await self._room_for_call(kind, len(messages), size_bytes):
             try:
@@ -187,7 +190,9 @@ class Pipeline(Generic[Request, Answer]):
         mine = messages[rows]
         try:
             with await self._admission.wait(how.kind, len(mine)):
-                prepared = await self._threads.of(how.kind).run(self._stages.prepare_all, mine, read)
+                prepared = self._stages.quick_all(mine, read) if how.quick else None
+                if prepared is None:
+                    prepared = await self._threads.of(how.kind).run(self._stages.prepare_all, mine, read)
                 how.check(prepared, rows.start)
                 jobs = [job for job in prepared if isinstance(job, Job)]
                 submitted_s = time.perf_counter()

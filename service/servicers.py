@@ -96,7 +96,7 @@ class _ModelServicer(ABC, Generic[Message, Reply]):
         else:
             self.write(item.ok, outcome)
 
-    async def _stream(self, requests: AsyncIterator[Any], context: Context, response: type[Any]) -> None:
+    async def _stream(self, context: Context, response: type[Any]) -> None:
         async def answer(request: Any) -> Any:
             reply = response(id=request.id)
             try:
@@ -105,7 +105,7 @@ class _ModelServicer(ABC, Generic[Message, Reply]):
                 self._put(reply, error)
             return reply
 
-        await answer_stream(requests, context, self._settings.stream_rows, answer)
+        await answer_stream(context, self._settings.stream_rows, answer)
 
 
 # Streams are coroutines that write rather than async generators: when a call is cancelled, gRPC cancels a coroutine,
@@ -126,7 +126,7 @@ class OcrServicer(_ModelServicer[ocr_pb2.RecognizeRequest, ocr_pb2.RecognizeResp
     async def StreamRecognize(  # type: ignore[override]
         self, request_iterator: AsyncIterator[ocr_pb2.StreamRecognizeRequest], context: Context
     ) -> None:
-        await self._stream(request_iterator, context, ocr_pb2.StreamRecognizeResponse)
+        await self._stream(context, ocr_pb2.StreamRecognizeResponse)
 
     async def RecognizeSequence(
         self, request: ocr_pb2.RecognizeSequenceRequest, context: Context
@@ -178,7 +178,7 @@ class ClozeServicer(_ModelServicer[cloze_pb2.FillRequest, cloze_pb2.FillResponse
     async def StreamFill(  # type: ignore[override]
         self, request_iterator: AsyncIterator[cloze_pb2.StreamFillRequest], context: Context
     ) -> None:
-        await self._stream(request_iterator, context, cloze_pb2.StreamFillResponse)
+        await self._stream(context, cloze_pb2.StreamFillResponse)
 
     @staticmethod
     def read(message: cloze_pb2.FillRequest) -> ClozeRequest:

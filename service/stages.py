@@ -1,7 +1,8 @@
 """A row's way through one model: prepared in a thread, run and answered in a batch, with the time each step takes.
 
 What is quick to prepare is prepared by the engine's thread at the start of the run: to hand it to another thread and
-back would cost more, and the threads would take Python's lock from each other for every row.
+back would cost more, and the threads would take Python's lock from each other for every row. Rows of batches, which
+cost less to hand over, go that way where there is one thread for all.
 """
 
 import time
@@ -48,6 +49,22 @@ class Stages(Generic[Request, Answer]):
         does."""
         request = read(message)
         return Job(None, QUICK_COST, request=request) if self._model.is_quick(request) else None
+
+    def quick_all(
+        self, messages: Sequence[Message], read: Callable[[Message], Request]
+    ) -> list[Job | Exception] | None:
+        """The same of many, or what it raises of one; None where any may take longer."""
+        jobs: list[Job | Exception] = []
+        for message in messages:
+            try:
+                job = self.quick(message, read)
+            except Exception as error:
+                jobs.append(error)
+                continue
+            if job is None:
+                return None
+            jobs.append(job)
+        return jobs
 
     def prepare(self, message: Message, read: Callable[[Message], Request]) -> Job:
         """read: message → request. Raises what reading and preprocessing do."""

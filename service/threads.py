@@ -78,6 +78,7 @@ class Threads:
 
     def __init__(self, count: int) -> None:
         """Belongs to the running event loop."""
+        self.count = count
         self._urgent = Crew(count, "preprocess")
         self._bulk = Crew(count, "preprocess-bulk")
 

@@ -112,7 +112,7 @@ class InferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
                 failed = oip.ModelInferResponse(id=request.id)
                 return oip.ModelStreamInferResponse(error_message=to_status(error).message, infer_response=failed)
 
-        await answer_stream(request_iterator, context, self._settings.stream_rows, answer)
+        await answer_stream(context, self._settings.stream_rows, answer)
 
     def _named(self, name: str, version: str) -> tuple[Served, int]:
         """The model of a name, and the version's number, 0 where none is named.

@@ -46,6 +46,28 @@ async def test_quick_rows_are_prepared_by_the_engine_others_are_not(serving: Any
     assert threads_of == where
 
 
+async def test_with_one_thread_the_engine_prepares_quick_batches_too(serving: Any, threads_of: dict[Any, str]) -> None:
+    async with serving(threads=1) as running:
+        for data in ([b"a", b"bc", b"d" * 5000], [b"one", b"big one"], [b"x" * 9000, b"y" * 9000]):
+            reply = await running.ocr.BatchRecognize(ocr_pb2.BatchRecognizeRequest(requests=map(image, data)))
+            assert [item.ok.candidates[0].text for item in reply.items] == [nth(len(each)) for each in data]
+    where = {"a": "ocr", "bc": "ocr", "d" * 5000: "ocr"}
+    where |= {"one": "preprocess-bulk", "big one": "preprocess-bulk"}  # one that takes long takes the others along
+    assert threads_of == where | {"x" * 9000: "preprocess-bulk", "y" * 9000: "preprocess-bulk"}
+
+
+async def test_in_a_batch_that_the_engine_prepares_each_row_has_its_own_error(serving: Any, fake_ocr: Any) -> None:
+    notes = Notes()
+    rows = [image(b"a"), image(b""), ocr_pb2.RecognizeRequest(), image(b"poison"), image(b"b")]
+    async with serving(notes, threads=1) as running:
+        reply = await running.ocr.BatchRecognize(ocr_pb2.BatchRecognizeRequest(requests=rows))
+    assert [item.HasField("ok") for item in reply.items] == [True, False, False, False, True]
+    messages = [item.error.message for item in reply.items[1:4]]
+    assert messages[:2] == ["image: empty", "source: missing, must be image or gray"]
+    assert notes.drops == {"invalid": 2, "failed": 1}
+    assert fake_ocr.runs[0] == ["a", "poison", "b"], "the bad ones enter no run"
+
+
 async def test_rows_that_cannot_be_prepared_enter_no_run_of_the_network(serving: Any, fake_ocr: Any) -> None:
     notes = Notes()
     fake_ocr.gate.clear()
