@@ -8,6 +8,7 @@ Every row ends exactly once: with its output, its own error, DeadlineExceeded, i
 import asyncio
 import contextlib
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
@@ -28,6 +29,8 @@ RECENT = 0.2
 TURNS = 8
 """Of the event loop, without a newcomer, before an idle engine is given its run. gRPC takes in a call every four or
 five turns: without this, a burst of calls would run one by one. They are over in 30 µs when nothing else goes on."""
+LAST_TURNS = 2
+"""More of them, once the other threads of the core have had it: gRPC's may have taken in calls since."""
 
 
 class Batcher(Generic[Item, Output]):
@@ -142,18 +145,25 @@ class Batcher(Generic[Item, Output]):
         await self._idle.wait()
         self._engine.shutdown()
 
-    def _gather(self, turns: int, seen: int) -> None:
-        """Dispatches after some turns that bring no row, or once the run is full. seen: how many waited a turn ago."""
+    def _gather(self, turns: int, seen: int, yielded: bool = False) -> None:
+        """Dispatches after some turns that bring no row, or once the run is full.
+
+        seen: how many waited a turn ago. yielded: whether other threads had the core since the last came.
+        """
         rows = len(self._waiting)
-        turns = TURNS if rows > seen else turns - 1
-        if turns and self._waiting.urgent_cost + self._waiting.bulk_cost < self._max_cost:
-            asyncio.get_running_loop().call_soon(self._gather, turns, rows)
-            return
+        turns, yielded = (TURNS, False) if rows > seen else (turns - 1, yielded)
+        if self._waiting.urgent_cost + self._waiting.bulk_cost < self._max_cost:
+            if not turns and not yielded:
+                os.sched_yield()
+                turns, yielded = LAST_TURNS, True
+            if turns:
+                asyncio.get_running_loop().call_soon(self._gather, turns, rows, yielded)
+                return
         self._gathering = False
         self._dispatch()
 
-    def _dispatch(self) -> None:
-        """Gives the engine its next run, if it is idle."""
+    def _dispatch(self, here: bool = True) -> None:
+        """Gives the engine its next run, if it is idle. here: whether a lone row may be run in this thread."""
         if not self._idle.is_set() or self._closed or not len(self._waiting):
             return
         loop = asyncio.get_running_loop()
@@ -162,7 +172,7 @@ class Batcher(Generic[Item, Output]):
             return
         self._began_s = self._clock()
         items = [row.item for row in self._running]
-        if len(items) == 1 and 0 < self._lately_s * cost_of(self._running) <= self._here_s:
+        if here and len(items) == 1 and 0 < self._lately_s * cost_of(self._running) <= self._here_s:
             self._finish(_ended(self._run, items))
             return
         self._idle.clear()
@@ -185,7 +195,8 @@ class Batcher(Generic[Item, Output]):
                 row.end(outcome)
         self._running = []
         if len(self._waiting):
-            asyncio.get_running_loop().call_soon(self._dispatch)
+            # One that has come during a run is not the only one: others can gather while it runs elsewhere.
+            asyncio.get_running_loop().call_soon(self._dispatch, False)
 
     def _learn(self) -> None:
         """Keeps the moving averages of what a row costs and what a unit of cost takes.

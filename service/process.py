@@ -1,4 +1,4 @@
-"""What a server needs of the system and of gRPC: port, memory, signals, options, and which of its threads go first."""
+"""What a server needs of the system: port, memory, signals, and which of its threads go first."""
 
 import asyncio
 import contextlib
@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from service.settings import Settings, address
+from service.settings import address
 
 COMPUTING_NICE = 5
 """How much nicer than the event loop's thread those are that compute. On busy processors it gets three times their
@@ -113,17 +113,3 @@ def events_of_signals() -> tuple[asyncio.Event, asyncio.Event]:
     loop.add_signal_handler(signal.SIGINT, on_interrupt)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
     return stop, reload
-
-
-def channel_options(settings: Settings, shares_port: bool) -> list[tuple[str, int]]:
-    """What gRPC itself is to keep to."""
-    size = settings.max_message_bytes
-    options = [
-        ("grpc.max_receive_message_length", size),
-        ("grpc.max_send_message_length", size),
-        # Unless wanted so: a second server on the port would take half of the calls unnoticed.
-        ("grpc.so_reuseport", int(shares_port)),
-    ]
-    if settings.connection_age_s:
-        options.append(("grpc.max_connection_age_ms", max(1, round(1000 * settings.connection_age_s))))
-    return options

@@ -26,13 +26,14 @@ from service.observer import NOBODY, Observer, Several
 from service.oip.servicer import InferenceServicer
 from service.oip.statistics import Statistics
 from service.pipeline import Pipeline
-from service.process import channel_options, events_of_signals, give_way, prepare_process, require_port, tend_memory
+from service.process import events_of_signals, give_way, prepare_process, require_port, tend_memory
 from service.reload import Reloader
 from service.served import AnyModel, AnyPipeline, Served
 from service.servicers import ClozeServicer, OcrServicer, ServerServicer
 from service.settings import Settings, address
 from service.spawned import Teller
 from service.threads import Threads
+from service.transport import grpc_server
 from service.watch import WatchWrapper, watching
 from service.wrapping import in_turn
 
@@ -153,10 +154,8 @@ class Server:
         # Refusals, too, are watched and get a request id. What nobody looks at is not watched: a call costs less then.
         wrap = in_turn(StatusWrapper(), *([] if observer is NOBODY else [WatchWrapper(observer)]))
         token_file = settings.token_file
-        self._grpc = grpc.aio.server(
-            interceptors=[AuthInterceptor(Tokens(token_file), wrap)] if token_file else [],
-            options=channel_options(settings, self._shares_port),
-        )
+        interceptors = [AuthInterceptor(Tokens(token_file), wrap)] if token_file else []
+        self._grpc = grpc_server(settings, self._shares_port, interceptors)
         gates = {f"/{OCR}/Recognize": self.served["ocr"], f"/{CLOZE}/Fill": self.served["cloze"]}
         ours = cast(grpc.aio.Server, handlers := Handlers(wrap, gates))
         self._grpc.add_generic_rpc_handlers((handlers,))

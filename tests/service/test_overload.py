@@ -10,7 +10,7 @@ from tianzi.v1 import cloze_pb2, ocr_pb2
 
 from service.batcher import Batcher
 from service.errors import RETRY_MS
-from service.process import channel_options
+from service.transport import channel_options
 from tests.service.calls import code, failure, image, until
 from tests.service.test_observer import Notes
 
@@ -62,7 +62,7 @@ async def test_a_stream_is_not_read_beyond_its_window(
 ) -> None:
     # gRPC widens its own window while it measures the connection, on a fast one beyond all that is sent here.
     fixed = ("grpc.http2.bdp_probe", 0)
-    monkeypatch.setattr("service.server.channel_options", lambda *given: [*channel_options(*given), fixed])
+    monkeypatch.setattr("service.transport.channel_options", lambda *given: [*channel_options(*given), fixed])
     sent = []
 
     async def requests() -> AsyncIterator[ocr_pb2.StreamRecognizeRequest]:

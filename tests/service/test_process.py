@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import gc
+import os
 import subprocess
 import sys
 import weakref
@@ -34,6 +35,24 @@ async def listen():
     await server.start()
     await server.stop(None)
 asyncio.run(listen())
+"""
+
+
+POLICIES = """
+import asyncio, os, service, sys
+from service.settings import Settings
+from service.transport import grpc_server
+def policies():
+    return {int(thread): os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")}
+async def start():
+    before = policies()
+    server = grpc_server(Settings(), False, [])
+    started = set(policies().items()) - set(before.items())
+    print(bool(started), *{policy for _, policy in started}, os.sched_getscheduler(0))
+cores = sorted(os.sched_getaffinity(0))
+os.sched_setaffinity(0, cores[:int(sys.argv[1])])
+os.sched_setscheduler(0, int(sys.argv[2]), os.sched_param(0))
+asyncio.run(start())
 """
 
 
@@ -135,3 +154,16 @@ def test_grpc_still_has_the_listener_that_is_asked_for() -> None:
         command, cwd=ROOT, env={"GRPC_EXPERIMENTS": "-x"}, capture_output=True, text=True, check=True
     )
     assert "Unknown experiment: x" in wrong.stderr, "what is set already is kept"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells threads apart")
+@pytest.mark.parametrize(
+    ("cores", "own", "grpcs"),
+    [(1, os.SCHED_OTHER, os.SCHED_BATCH), (2, os.SCHED_OTHER, os.SCHED_OTHER), (1, os.SCHED_IDLE, os.SCHED_IDLE)],
+)
+def test_on_a_single_core_grpcs_threads_interrupt_no_other(cores: int, own: int, grpcs: int) -> None:
+    if len(os.sched_getaffinity(0)) < cores:
+        pytest.skip("one core")
+    command = [sys.executable, "-c", POLICIES, str(cores), str(own)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert printed.split() == ["True", str(grpcs), str(own)]
