@@ -56,7 +56,8 @@ class Batcher(Generic[Item, Output]):
 
         max_rows, max_cost: of one run at most; a row over max_cost runs alone. on_lost: called once, in the event
         loop, when the engine is lost. engine: where run is called, else a thread of its own. here_s: runs of one
-        row that are expected to take no longer are made in the event loop's thread: to hand one over takes as long.
+        row that are expected to take no longer are made in the event loop's thread, unless the row came during a run:
+        to hand one over takes as long.
         clock: tells how long runs take; uvloop's own has milliseconds, and stands still in a callback.
         """
         self._run = run

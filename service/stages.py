@@ -6,7 +6,7 @@ cost less to hand over, go that way where there is one thread for all.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -17,6 +17,7 @@ from service.outcome import holdable
 Message = TypeVar("Message")
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
+Made = TypeVar("Made")
 
 QUICK_COST = 2
 """Of a row that is prepared with its run, which takes as long again: so such runs keep nobody waiting for longer."""
@@ -55,12 +56,7 @@ class Stages(Generic[Request, Answer]):
     ) -> list[Job | Exception] | None:
         """The same of many, or what it raises of one; None where any may take longer."""
         jobs: list[Job | Exception] = []
-        for message in messages:
-            try:
-                job = self.quick(message, read)
-            except Exception as error:
-                jobs.append(error)
-                continue
+        for job in _each(self.quick, messages, read):
             if job is None:
                 return None
             jobs.append(job)
@@ -76,13 +72,7 @@ class Stages(Generic[Request, Answer]):
 
     def prepare_all(self, messages: Sequence[Message], read: Callable[[Message], Request]) -> list[Job | Exception]:
         """The same of many, or what it raises."""
-        jobs: list[Job | Exception] = []
-        for message in messages:
-            try:
-                jobs.append(self.prepare(message, read))
-            except Exception as error:
-                jobs.append(error)
-        return jobs
+        return list(_each(self.prepare, messages, read))
 
     def run(self, jobs: Sequence[Job]) -> list[Answer | Exception]:
         """One batch, in the engine's thread. Postprocessing goes along: it is too little work for a hop of its own.
@@ -124,3 +114,17 @@ class Stages(Generic[Request, Answer]):
             job.timing.inference_s = ran_s
             job.timing.postprocess_s = postprocess_s
         return answers
+
+
+def _each(
+    work: Callable[[Message, Callable[[Message], Request]], Made],
+    messages: Sequence[Message],
+    read: Callable[[Message], Request],
+) -> Iterator[Made | Exception]:
+    """What is made of each message, or what that raises."""
+    for message in messages:
+        try:
+            made: Made | Exception = work(message, read)
+        except Exception as error:
+            made = error
+        yield made
