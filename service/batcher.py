@@ -67,6 +67,7 @@ class Batcher(Generic[Item, Output]):
         self._max_cost = max_rows if max_cost is None else max_cost
         self._waiting: RowQueue[Item, Output] = RowQueue(max_rows, self._max_cost)
         self._running: list[Row[Item, Output]] = []
+        self._running_cost = 0
         self._here_s = here_s
         self._clock = clock
         self._gathering = False
@@ -94,7 +95,7 @@ class Batcher(Generic[Item, Output]):
         running_s = 0.0
         if self._running:
             ran_s = self._clock() - self._began_s
-            running_s = max(0.0, self._unit_s * cost_of(self._running) - ran_s)
+            running_s = max(0.0, self._unit_s * self._running_cost - ran_s)
         # Its own run will be as large as what waits allows.
         return running_s + self._unit_s * (ahead + min(ahead, self._max_cost))
 
@@ -123,21 +124,17 @@ class Batcher(Generic[Item, Output]):
 
         Returns each item's output, or the error that submit would raise.
         """
-        call: Call[Item, Output] = Call(urgent, deadline_s)
-        call.rows = [Row(item, cost, call) for item, cost in items]
-        call.left = len(call.rows)
         if self._closed or not items:
             return [ModelNotReady(self._closed) for _ in items]
-        for row in call.rows:
-            self._waiting.add(row)
+        call: Call[Item, Output] = Call(urgent, deadline_s, items)
+        self._waiting.add(call)
         if self._idle.is_set() and not self._gathering:
             self._gathering = True
             asyncio.get_running_loop().call_soon(self._gather, TURNS, len(self._waiting))
         try:
             await call.future
         finally:
-            for row in call.rows:
-                self._waiting.discard(row)
+            self._waiting.discard(call)
         return [row.outcome for row in call.rows if row.outcome is not None]
 
     async def close(self) -> None:
@@ -171,9 +168,10 @@ class Batcher(Generic[Item, Output]):
         self._running = self._waiting.take(loop.time(), self._unit_s)
         if not self._running:
             return
+        self._running_cost = cost_of(self._running)
         self._began_s = self._clock()
         items = [row.item for row in self._running]
-        if here and len(items) == 1 and 0 < self._lately_s * cost_of(self._running) <= self._here_s:
+        if here and len(items) == 1 and 0 < self._lately_s * self._running_cost <= self._here_s:
             self._finish(_ended(self._run, items))
             return
         self._idle.clear()
@@ -206,9 +204,9 @@ class Batcher(Generic[Item, Output]):
         whatever is faster than believed counts, lest a slow hour have callers refused for ever. What a unit took
         lately, in runs of any size, says whether the next is short.
         """
-        cost = cost_of(self._running) / len(self._running)
+        cost = self._running_cost / len(self._running)
         self._row_cost = _moved(self._row_cost, cost)
-        unit_s = (self._clock() - self._began_s) / max(1, cost_of(self._running))
+        unit_s = (self._clock() - self._began_s) / max(1, self._running_cost)
         self._lately_s = _moved(self._lately_s, unit_s)
         if len(self._waiting) or unit_s < self._unit_s:
             self._unit_s = _moved(self._unit_s, unit_s)

@@ -1,8 +1,7 @@
 """How a row ends: with an answer, or without one and why."""
 
 import asyncio
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from models.errors import DeadlineExceeded, InvalidInput, ModelNotReady, Overloaded
 from service.observer import Reason, Timing
@@ -10,8 +9,7 @@ from service.observer import Reason, Timing
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True, slots=True)
-class Answered(Generic[Answer]):
+class Answered(NamedTuple, Generic[Answer]):
     """An answer, the version of the model that gave it, and where the time went."""
 
     answer: Answer

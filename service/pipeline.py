@@ -30,6 +30,11 @@ others gather while they run."""
 QUICK_BYTES = 8192
 """How large a message is read at most, in a batch in the mean, to see whether it is quick to prepare."""
 
+QUICK_SINGLE_COST = 2
+"""Of a single call's row that is prepared with its run, which takes as long again: so a run with such rows is half as
+large, and over as soon. Others are better off in large runs: between any two, what serves calls comes back to caches
+that the run has used."""
+
 
 @dataclass(frozen=True, slots=True)
 class _How:
@@ -42,9 +47,10 @@ class _How:
 
     def check(self, results: Sequence[Any], start: int) -> None:
         """Raises RowError for the first failed row, where the batch is to succeed as a whole. start: its number."""
-        for number, result in enumerate(results, start):
-            if self.whole and isinstance(result, Exception):
-                raise RowError(number, result)
+        if self.whole:
+            for number, result in enumerate(results, start):
+                if isinstance(result, Exception):
+                    raise RowError(number, result)
 
 
 class Pipeline(Generic[Request, Answer]):
@@ -68,6 +74,7 @@ class Pipeline(Generic[Request, Answer]):
         self.lost = False
         self._admission = admission
         self._threads = threads
+        self._max_rows = max_rows
         self._observer = observer
         self._on_lost = on_lost
         self._stages: Stages[Request, Answer] = Stages(model, observer)
@@ -108,11 +115,12 @@ class Pipeline(Generic[Request, Answer]):
         try:
             admission, waits = self._admission, kind is Kind.STREAM
             with await admission.wait(kind, 1, size_bytes) if waits else admission.admit(kind, 1, size_bytes):
-                job = self._stages.quick(message, read) if size_bytes <= QUICK_BYTES else None
+                urgent = kind is Kind.UNARY
+                cost = QUICK_SINGLE_COST if urgent else 1
+                job = self._stages.quick(message, read, cost) if size_bytes <= QUICK_BYTES else None
                 if job is None:
                     job = await self._threads.of(kind).run(self._stages.prepare, message, read)
                 job.submitted_s = time.perf_counter()
-                urgent = kind is Kind.UNARY
                 answer = await self._batcher.submit(job, cost=job.cost, urgent=urgent, deadline_s=deadline_s)
         except BaseException as error:
             self._drop(1, reason(error))
@@ -144,8 +152,10 @@ class Pipeline(Generic[Request, Answer]):
         # With a single thread two would only take turns, and each comes back to a cache that the other has used.
         quick = self._threads.count == 1 and size_bytes <= QUICK_BYTES * len(messages)
         how = _How(kind, deadline_s, whole, quick)
-        step = min(CHUNK_ROWS, self._admission.share(kind))
+        step = min(self._max_rows if quick else CHUNK_ROWS, self._admission.share(kind))
         with await self._room_for_call(kind, len(messages), size_bytes):
+            if len(messages) <= step:
+                return await self._answer_chunk(messages, slice(0, step), read, how)
             try:
                 async with asyncio.TaskGroup() as group:
                     starts = range(0, len(messages), step)
@@ -204,8 +214,8 @@ class Pipeline(Generic[Request, Answer]):
         except (asyncio.CancelledError, RowError) as error:
             self._drop(len(mine), reason(error))
             raise
-        ran = iter(zip(jobs, outcomes, strict=True))
-        return [self._result(*next(ran)) if isinstance(job, Job) else self._result(None, job) for job in prepared]
+        ran = iter(outcomes)
+        return [self._result(job, next(ran) if isinstance(job, Job) else job) for job in prepared]
 
     async def _room_for_call(self, kind: Kind, rows: int, size_bytes: int) -> Held:
         """Room for a batch's bytes, its rows come in by and by; one is to have room at once where it does not wait."""
@@ -214,11 +224,11 @@ class Pipeline(Generic[Request, Answer]):
         self.outlook.require_room(rows, kind, size_bytes)
         return self._admission.admit(kind, 0, size_bytes)
 
-    def _result(self, job: Job | None, outcome: Answer | Exception) -> Answered[Answer] | Exception:
-        if job is None or isinstance(outcome, Exception):
-            assert isinstance(outcome, Exception)
+    def _result(self, job: Job | Exception, outcome: Answer | Exception) -> Answered[Answer] | Exception:
+        if isinstance(outcome, Exception):
             self._drop(1, reason(outcome))
             return outcome
+        assert isinstance(job, Job)
         return self._answered(job, outcome)
 
     def _answered(self, job: Job, answer: Answer) -> Answered[Answer]:

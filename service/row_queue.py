@@ -23,17 +23,22 @@ UNLIKE = 2
 class Call(Generic[Item, Output]):
     """What one caller waits for: all of its rows. The future is done as soon as the caller has left."""
 
-    def __init__(self, urgent: bool, deadline_s: float | None) -> None:
-        """deadline_s: in the event loop's time; None for none."""
+    def __init__(self, urgent: bool, deadline_s: float | None, items: Sequence[tuple[Item, int]]) -> None:
+        """deadline_s: in the event loop's time; None for none. items: with their costs, see Model.cost."""
         self.urgent = urgent
         self.deadline_s = deadline_s
         self.future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.rows: list[Row[Item, Output]] = []
-        self.left = 0
+        self.rows = [Row(item, cost, self) for item, cost in items]
+        self.waiting = self.rows
+        self.left = len(self.rows)
 
     @property
     def ended(self) -> bool:
         return self.future.done()
+
+    def in_time(self, due_s: float) -> bool:
+        """Whether an answer at this time would be in time."""
+        return self.deadline_s is None or due_s < self.deadline_s
 
 
 @dataclass(eq=False, slots=True)
@@ -45,17 +50,14 @@ class Row(Generic[Item, Output]):
     call: Call[Item, Output]
     outcome: Output | Exception | None = None
 
-    def in_time(self, due_s: float) -> bool:
-        """Whether an answer at this time would be in time."""
-        return self.call.deadline_s is None or due_s < self.call.deadline_s
-
     def end(self, outcome: Output | Exception) -> None:
         """Gives the row its outcome, once; the last of a call's rows wakes the caller."""
-        if self.outcome is None and not self.call.ended:
+        call = self.call
+        if self.outcome is None and not call.future.done():
             self.outcome = outcome
-            self.call.left -= 1
-            if self.call.left == 0:
-                self.call.future.set_result(None)
+            call.left -= 1
+            if call.left == 0:
+                call.future.set_result(None)
 
 
 class RowQueue(Generic[Item, Output]):
@@ -64,37 +66,41 @@ class RowQueue(Generic[Item, Output]):
     def __init__(self, max_rows: int, max_cost: int) -> None:
         self._max_rows = max_rows
         self._max_cost = max_cost
-        # Dicts for their order, and because a row whose caller leaves is taken out of the middle.
-        self._urgent: dict[Row[Item, Output], None] = {}
-        self._bulk: dict[Row[Item, Output], None] = {}
+        # Of calls, as their rows come together: to count, take out and ask each row by itself took as long as all
+        # else that the queue does. Dicts for their order, and because a call that leaves is taken out of the middle.
+        self._urgent: dict[Call[Item, Output], None] = {}
+        self._bulk: dict[Call[Item, Output], None] = {}
+        self._rows = 0
         self._passed_over = 0
         self.urgent_cost = 0
         self.bulk_cost = 0
 
     def __len__(self) -> int:
-        return len(self._urgent) + len(self._bulk)
+        return self._rows
 
     def __iter__(self) -> Iterator[Row[Item, Output]]:
-        yield from [*self._urgent, *self._bulk]
+        for call in [*self._urgent, *self._bulk]:
+            yield from call.waiting
 
-    def add(self, row: Row[Item, Output]) -> None:
-        """Takes a row in, behind the others of its lane."""
-        self._lane(row)[row] = None
-        self._count(row, row.cost)
+    def add(self, call: Call[Item, Output]) -> None:
+        """Takes the rows of a call in, behind the others of its lane."""
+        self._lane(call)[call] = None
+        self._count(call, call.rows, 1)
 
-    def discard(self, row: Row[Item, Output]) -> None:
-        """Takes a row out, if it is there."""
-        lane = self._lane(row)
-        if row in lane:
-            del lane[row]
-            self._count(row, -row.cost)
+    def discard(self, call: Call[Item, Output]) -> None:
+        """Takes out what of a call's rows waits."""
+        lane = self._lane(call)
+        if call in lane:
+            del lane[call]
+            self._count(call, call.waiting, -1)
+            call.waiting = []
 
     def take(self, now_s: float, unit_s: float = 0.0) -> list[Row[Item, Output]]:
         """Takes the rows of the next run out; empty when nobody waits.
 
         Rows end here whose deadline has passed, or will before such a run ends when a unit of cost takes unit_s.
         """
-        run: _Run[Item, Output] = _Run(self._max_rows, self._max_cost)
+        run: _Run[Item, Output] = _Run(self._max_cost)
         # A run takes as long as what waits allows it to grow, up to a full one.
         due_s = now_s + unit_s * min(self._max_cost, self.urgent_cost + self.bulk_cost)
         late: list[Row[Item, Output]] = []
@@ -106,8 +112,8 @@ class RowQueue(Generic[Item, Output]):
         self._fill(run, self._bulk, self._max_rows, due_s, late)
         if kept:
             self._fill(run, self._urgent, self._max_rows, due_s, late)
-        if not run.rows and late and late[-1].in_time(now_s):
-            run.add(late.pop())  # that runs take so long may have been true once only
+        if not run.rows and late and late[-1].call.in_time(now_s):
+            run.take([late.pop()], 1)  # that runs take so long may have been true once only
         for row in late:
             row.end(DeadlineExceeded("the deadline would pass, or has passed, before the answer"))
         has_bulk = any(not row.call.urgent for row in run.rows)
@@ -117,29 +123,34 @@ class RowQueue(Generic[Item, Output]):
     def _fill(
         self,
         run: "_Run[Item, Output]",
-        lane: dict[Row[Item, Output], None],
+        lane: dict[Call[Item, Output], None],
         rows: int,
         due_s: float,
         late: list[Row[Item, Output]],
     ) -> None:
         """Moves rows of a lane into the run, up to so many rows in all; into late those that would not be in time."""
-        for row in list(lane):
-            if len(run.rows) >= rows:
+        for call in list(lane):
+            if run.is_full(rows):
                 return
-            if row.call.ended:  # the caller left in this turn of the loop
-                self.discard(row)
-            elif not row.in_time(due_s):
-                self.discard(row)
-                late.append(row)
-            elif run.admits(row):
-                self.discard(row)
-                run.add(row)
+            if call.ended:  # the caller left in this turn of the loop
+                self.discard(call)
+            elif not call.in_time(due_s):
+                late += call.waiting
+                self.discard(call)
+            else:
+                before = len(run.rows)
+                call.waiting = run.take(call.waiting, rows)
+                self._count(call, run.rows[before:], -1)
+                if not call.waiting:
+                    del lane[call]
 
-    def _lane(self, row: Row[Item, Output]) -> dict[Row[Item, Output], None]:
-        return self._urgent if row.call.urgent else self._bulk
+    def _lane(self, call: Call[Item, Output]) -> dict[Call[Item, Output], None]:
+        return self._urgent if call.urgent else self._bulk
 
-    def _count(self, row: Row[Item, Output], cost: int) -> None:
-        if row.call.urgent:
+    def _count(self, call: Call[Item, Output], rows: Sequence[Row[Item, Output]], sign: int) -> None:
+        self._rows += sign * len(rows)
+        cost = sign * sum([row.cost for row in rows])
+        if call.urgent:
             self.urgent_cost += cost
         else:
             self.bulk_cost += cost
@@ -148,24 +159,36 @@ class RowQueue(Generic[Item, Output]):
 class _Run(Generic[Item, Output]):
     """Rows for one run, as they are chosen."""
 
-    def __init__(self, max_rows: int, max_cost: int) -> None:
+    def __init__(self, max_cost: int) -> None:
         self.rows: list[Row[Item, Output]] = []
-        self._max_rows = max_rows
         self._max_cost = max_cost
         self._least = self._most = 0
 
-    def admits(self, row: Row[Item, Output]) -> bool:
+    def is_full(self, rows: int) -> bool:
+        """Whether it takes no row more, of so many in all."""
+        return len(self.rows) >= rows or (bool(self.rows) and (len(self.rows) + 1) * self._most > self._max_cost)
+
+    def take(self, offered: list[Row[Item, Output]], rows: int) -> list[Row[Item, Output]]:
+        """Adds what it admits, up to so many rows in all, and gives back the rest."""
+        rest: list[Row[Item, Output]] = []
+        for number, row in enumerate(offered):
+            if self.is_full(rows):
+                return rest + offered[number:]
+            if not self._admits(row.cost):
+                rest.append(row)
+                continue
+            self._least = min(self._least, row.cost) if self.rows else row.cost
+            self._most = max(self._most, row.cost)
+            self.rows.append(row)
+        return rest
+
+    def _admits(self, cost: int) -> bool:
         if not self.rows:
             return True
-        least, most = min(self._least, row.cost), max(self._most, row.cost)
+        least, most = min(self._least, cost), max(self._most, cost)
         return most <= UNLIKE * least and (len(self.rows) + 1) * most <= self._max_cost
-
-    def add(self, row: Row[Item, Output]) -> None:
-        self._least = min(self._least, row.cost) if self.rows else row.cost
-        self._most = max(self._most, row.cost)
-        self.rows.append(row)
 
 
 def cost_of(rows: Sequence[Row[Item, Output]]) -> int:
     """What a run of these rows costs: their number times the cost of the largest."""
-    return len(rows) * max((row.cost for row in rows), default=0)
+    return len(rows) * max([row.cost for row in rows], default=0)

@@ -66,8 +66,10 @@ class _ModelServicer(ABC, Generic[Message, Reply]):
         self._require_items(call)
         requests = list(call.requests)
         items = [response.items.add() for _ in requests]
-        for version in {message.model_version for message in requests}:
-            places = [place for place, message in enumerate(requests) if message.model_version == version]
+        places_of: dict[int, list[int]] = {}
+        for place, message in enumerate(requests):
+            places_of.setdefault(message.model_version, []).append(place)
+        for version, places in places_of.items():
             messages = [requests[place] for place in places]
             try:
                 with self._served.use(version) as pipeline:

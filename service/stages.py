@@ -19,9 +19,6 @@ Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 Made = TypeVar("Made")
 
-QUICK_COST = 2
-"""Of a row that is prepared with its run, which takes as long again: so such runs keep nobody waiting for longer."""
-
 
 @dataclass(slots=True)
 class Job:
@@ -45,11 +42,11 @@ class Stages(Generic[Request, Answer]):
         self._model = model
         self._observer = observer
 
-    def quick(self, message: Message, read: Callable[[Message], Request]) -> Job | None:
+    def quick(self, message: Message, read: Callable[[Message], Request], cost: int = 1) -> Job | None:
         """A job that is prepared with its run; None where that may take longer, see Model.is_quick. Raises what read
         does."""
         request = read(message)
-        return Job(None, QUICK_COST, request=request) if self._model.is_quick(request) else None
+        return Job(None, cost, request=request) if self._model.is_quick(request) else None
 
     def quick_all(
         self, messages: Sequence[Message], read: Callable[[Message], Request]

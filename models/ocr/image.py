@@ -64,7 +64,7 @@ def is_small(image: bytes | GrayArray) -> bool:
     """
     if not isinstance(image, bytes):
         return image.size <= SMALL_PX
-    if len(image) > SMALL_BYTES or image[:16] != PNG_START or image.count(b"IHDR") > 1:
+    if len(image) > SMALL_BYTES or not image.startswith(PNG_START) or image.count(b"IHDR") > 1:
         return False
     width, height = struct.unpack(">II", image[16:24].ljust(8, b"\xff"))
     return bool(width * height <= SMALL_PX)

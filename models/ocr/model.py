@@ -67,7 +67,8 @@ class OcrModel(Model[OcrRequest, OcrItem, OcrOutput, OcrAnswer]):
 
     def is_quick(self, request: OcrRequest) -> bool:
         """Small images; see Model.is_quick. A set of allowed characters takes longer the more there is of it."""
-        few = len(request.allowed) <= 2 and sum(map(len, request.allowed)) <= QUICK_CHARACTERS
+        allowed = request.allowed
+        few = not allowed or (len(allowed) <= 2 and sum(map(len, allowed)) <= QUICK_CHARACTERS)
         return few and is_small(request.image)
 
     @staticmethod

@@ -2,40 +2,34 @@
 
 import time
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from inference import grpc_service_pb2 as oip
 
 from service.observer import Observer, Reason, Timing
 
 
-@dataclass
-class _Total:
-    """How often, and for how many seconds in all."""
-
-    count: int = 0
-    seconds: float = 0.0
-
-    def add(self, seconds: float) -> None:
-        self.count += 1
-        self.seconds += seconds
-
-    def message(self) -> oip.StatisticDuration:
-        return oip.StatisticDuration(count=self.count, ns=round(1e9 * self.seconds))
-
-
-@dataclass
+@dataclass(slots=True)
 class _Counts:
-    """Of one model version. runs is written where a run is made, one at a time, all else in the event loop."""
+    """Of one model version; seconds are sums. runs is written where a run is made, one at a time, all else in the event
+    loop."""
 
     runs: int = 0
-    last_ms: int = 0
-    success: _Total = field(default_factory=_Total)
+    last_s: float = 0.0
+    answered: int = 0
     failed: int = 0
-    queue: _Total = field(default_factory=_Total)
-    preprocess: _Total = field(default_factory=_Total)
-    inference: _Total = field(default_factory=_Total)
-    postprocess: _Total = field(default_factory=_Total)
+    queue_s: float = 0.0
+    preprocess_s: float = 0.0
+    inference_s: float = 0.0
+    postprocess_s: float = 0.0
+
+    @property
+    def whole_s(self) -> float:
+        return self.queue_s + self.preprocess_s + self.inference_s + self.postprocess_s
+
+    def duration(self, seconds: float) -> oip.StatisticDuration:
+        """Of the rows that were answered."""
+        return oip.StatisticDuration(count=self.answered, ns=round(1e9 * seconds))
 
 
 class Statistics(Observer):
@@ -49,12 +43,12 @@ class Statistics(Observer):
 
     def answered(self, model: str, version: int, timing: Timing) -> None:
         counts = self._counts[model, version]
-        counts.last_ms = time.time_ns() // 10**6
-        counts.success.add(timing.queue_s + timing.preprocess_s + timing.inference_s + timing.postprocess_s)
-        counts.queue.add(timing.queue_s)
-        counts.preprocess.add(timing.preprocess_s)
-        counts.inference.add(timing.inference_s)
-        counts.postprocess.add(timing.postprocess_s)
+        counts.last_s = time.time()
+        counts.answered += 1
+        counts.queue_s += timing.queue_s
+        counts.preprocess_s += timing.preprocess_s
+        counts.inference_s += timing.inference_s
+        counts.postprocess_s += timing.postprocess_s
 
     def dropped(self, model: str, version: int, reason: Reason) -> None:
         self._counts[model, version].failed += 1
@@ -65,15 +59,15 @@ class Statistics(Observer):
         return oip.ModelStatistics(
             name=model,
             version=str(version),
-            last_inference=counts.last_ms,
-            inference_count=counts.success.count,
+            last_inference=int(1000 * counts.last_s),
+            inference_count=counts.answered,
             execution_count=counts.runs,
             inference_stats=oip.InferStatistics(
-                success=counts.success.message(),
+                success=counts.duration(counts.whole_s),
                 fail=oip.StatisticDuration(count=counts.failed),
-                queue=counts.queue.message(),
-                compute_input=counts.preprocess.message(),
-                compute_infer=counts.inference.message(),
-                compute_output=counts.postprocess.message(),
+                queue=counts.duration(counts.queue_s),
+                compute_input=counts.duration(counts.preprocess_s),
+                compute_infer=counts.duration(counts.inference_s),
+                compute_output=counts.duration(counts.postprocess_s),
             ),
         )

@@ -56,6 +56,25 @@ async def test_with_one_thread_the_engine_prepares_quick_batches_too(serving: An
     assert threads_of == where | {"x" * 9000: "preprocess-bulk", "y" * 9000: "preprocess-bulk"}
 
 
+@pytest.mark.parametrize(("together", "runs"), [(True, [8]), (False, [4, 4])])
+async def test_runs_that_prepare_rows_of_single_calls_are_half_as_large(
+    serving: Any, fake_ocr: Any, together: bool, runs: list[int]
+) -> None:
+    fake_ocr.gate.clear()
+    async with serving(threads=1, batch_rows=8) as running:
+        first = running.ocr.Recognize(image(b"first"))
+        await until(lambda: fake_ocr.runs)
+        images = [image(letter.encode()) for letter in "abcdefgh"]
+        if together:
+            calls: list[Any] = [running.ocr.BatchRecognize(ocr_pb2.BatchRecognizeRequest(requests=images))]
+        else:
+            calls = [running.ocr.Recognize(each) for each in images]
+        await until(lambda: running.server.served["ocr"].admission.rows == 9)
+        fake_ocr.gate.set()
+        assert [await code(call) for call in (first, *calls)] == [grpc.StatusCode.OK] * (1 + len(calls))
+    assert [len(run) for run in fake_ocr.runs[1:]] == runs
+
+
 async def test_in_a_batch_that_the_engine_prepares_each_row_has_its_own_error(serving: Any, fake_ocr: Any) -> None:
     notes = Notes()
     rows = [image(b"a"), image(b""), ocr_pb2.RecognizeRequest(), image(b"poison"), image(b"b")]

@@ -12,15 +12,13 @@ import pytest
 from models.errors import DeadlineExceeded, ModelNotReady
 from service.batcher import Batcher
 from service.engine import EngineThread
-from service.row_queue import Call, Row, RowQueue
+from service.row_queue import Call, RowQueue
 from tests.service.calls import until
 
 
 def filled(rows: RowQueue[str, str], *names: str, urgent: bool, cost: int = 1, deadline_s: float | None = None) -> None:
     for name in names:
-        call: Call[str, str] = Call(urgent, deadline_s)
-        call.left = 1
-        rows.add(Row(name, cost, call))
+        rows.add(Call(urgent, deadline_s, [(name, cost)]))
 
 
 def taken(rows: RowQueue[str, str], now_s: float = 0.0) -> str:
@@ -54,6 +52,20 @@ async def test_a_run_is_bounded_by_its_padded_cost_and_holds_like_rows_only() ->
         filled(rows, name, urgent=True, cost=cost)
     assert [taken(rows) for _ in range(5)] == ["ac", "b", "d", "ef", ""]
     assert (rows.urgent_cost, rows.bulk_cost) == (0, 0)
+
+
+async def test_the_rows_of_a_call_are_taken_by_and_by_and_leave_together() -> None:
+    rows: RowQueue[str, str] = RowQueue(max_rows=3, max_cost=30)
+    call: Call[str, str] = Call(False, None, list(zip("abcdefg", (5, 20, 5, 5, 5, 5, 5), strict=True)))
+    rows.add(call)
+    filled(rows, "h", urgent=False, cost=7)
+    assert taken(rows) == "acd", "what is unlike the first stays, and so does what no longer fits"
+    assert (len(rows), rows.bulk_cost, "".join(row.item for row in rows)) == (5, 42, "befgh")
+    call.future.cancel()
+    assert taken(rows) == "h"
+    rows.discard(call)
+    assert (len(rows), rows.bulk_cost) == (0, 0)
+    assert not taken(rows)
 
 
 async def test_a_row_whose_deadline_has_passed_ends_and_is_not_taken() -> None:
