@@ -16,6 +16,7 @@ from tianzi.v1 import ocr_pb2
 BATCH = 32
 READY_S = 30.0
 OCR = "/tianzi.v1.OcrService/"
+FILL = "/tianzi.v1.ClozeService/Fill"
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 
 

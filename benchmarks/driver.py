@@ -21,13 +21,15 @@ Send = Callable[[int], Awaitable[int]]
 
 @dataclass
 class Measured:
-    """What a load gave. A latency is that of a call, or of a stream's item, in seconds."""
+    """What a load gave. A latency is that of a call, or of a stream's item, in seconds; late_s: how much later than due
+    calls were made, in an open loop."""
 
     seconds: float = 0.0
     items: int = 0
     failed: int = 0
     latencies: list[float] = field(default_factory=list)
     first_error: str = ""
+    late_s: list[float] = field(default_factory=list)
 
     @property
     def rate(self) -> float:
@@ -78,6 +80,7 @@ async def opened(sends: Sequence[Send], rate: float, seconds: float) -> Measured
     number = 0
     while (due := due + arrivals.expovariate(rate)) < began + seconds:
         await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        result.late_s.append(time.perf_counter() - due)
         task = asyncio.create_task(result.take(sends[number % len(sends)], number, due))
         calls.add(task)
         task.add_done_callback(calls.discard)

@@ -1,5 +1,7 @@
 """gRPC alone: answers the load's calls with one recorded answer each, and neither looks at a picture nor computes.
 
+Calls of FILL are refused, before they are read.
+
 python benchmarks/echo_server.py PORT WORKERS
 """
 
@@ -20,6 +22,7 @@ from models.ocr.types import DEFAULT_TOP_K
 
 CANDIDATES = [ocr_pb2.CharacterCandidate(text="填", confidence=1 / place) for place in range(1, DEFAULT_TOP_K + 1)]
 TIMING = timing_pb2.Timing(queue_us=100, preprocess_us=100, inference_us=100, postprocess_us=100)
+REFUSAL = "model cloze: 256 rows under way, at most 256"
 ANSWER = ocr_pb2.RecognizeResponse(candidates=CANDIDATES, model_version=1, timing=TIMING)
 
 
@@ -41,7 +44,11 @@ class Echo(grpc.GenericRpcHandler):
             while (request := await context.read()) is not grpc.aio.EOF:
                 await context.write(ocr_pb2.StreamRecognizeResponse(id=request.id, ok=ANSWER))
 
+        async def refuse(_: Any, context: Any) -> None:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, REFUSAL)
+
         self._handlers = {
+            calls.FILL: grpc.stream_stream_rpc_method_handler(refuse),
             calls.OCR + "Recognize": grpc.unary_unary_rpc_method_handler(recognize),
             calls.OCR + "BatchRecognize": grpc.unary_unary_rpc_method_handler(batch),
             calls.OCR + "StreamRecognize": grpc.stream_stream_rpc_method_handler(

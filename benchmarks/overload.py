@@ -1,10 +1,13 @@
 """Overload: ten times the calls that a server can answer. How many it answers still, and how soon it refuses the rest.
 
-Fill calls with a long document, for which the network is what is scarce; every call has a deadline.
+Fill calls with a long document, for which the network is what is scarce; every call has a deadline. Callers go first,
+as they would on machines of their own. A server that does nothing but refuse, by gRPC alone, tells what these cores
+have left for answers beside so many refusals and their callers.
 """
 
 import argparse
 import json
+import os
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,10 +17,10 @@ import grpc
 import targets
 import uvloop
 import wire
-from driver import closed, opened
+from driver import Measured, closed, opened
+from first import going_first
 from tianzi.v1 import cloze_pb2
 
-FILL = "/tianzi.v1.ClozeService/Fill"
 SENTENCE = "小狗在河边跑来跑去，看见一只小猫在钓鱼。"
 REFUSED = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
 SOON_S = 0.05
@@ -49,7 +52,7 @@ class Caller:
     async def __call__(self, number: int) -> int:
         began = time.perf_counter()
         try:
-            await wire.unary(self._connection, FILL, self._request, len, self._timeout_s)
+            await wire.unary(self._connection, calls.FILL, self._request, len, self._timeout_s)
             return 1
         except wire.CallError as error:
             waited_s = time.perf_counter() - began
@@ -63,17 +66,15 @@ class Caller:
             return 0
 
 
-async def measure(address: str, args: argparse.Namespace) -> dict[str, Any]:
+async def measure(server: targets.Server, args: argparse.Namespace) -> dict[str, Any]:
     """Peak goodput of some callers, then goodput and refusals at args.factor times that rate."""
     refusals = Refusals()
-    await calls.wait_ready(address)
-    async with calls.connected(address) as connections:
+    await calls.wait_ready(server.address)
+    async with calls.connected(server.address) as connections:
         patient = [Caller(connection, args.sentences, 60, Refusals()) for connection in connections]
         peak = await closed(patient, args.callers, args.seconds)
-        hasty = [Caller(connection, args.sentences, args.timeout, refusals) for connection in connections]
-        over = await opened(hasty, args.factor * peak.rate, args.seconds)
+    over = await _overload(server, args, args.factor * peak.rate, refusals)
     # The last answers come after the last arrival: goodput is what was answered in the time of the arrivals.
-    waits = sorted(refusals.seconds) or [0.0]
     return {
         "peak": peak.rate,
         "offered": args.factor * peak.rate,
@@ -81,12 +82,39 @@ async def measure(address: str, args: argparse.Namespace) -> dict[str, Any]:
         "share_of_peak": over.items / over.seconds / peak.rate if peak.rate else 0.0,
         "refused": len(refusals.seconds),
         "refused_late": refusals.late(),
-        "refused_p50_ms": 1000 * waits[len(waits) // 2],
-        "refused_p99_ms": 1000 * waits[int(0.99 * (len(waits) - 1))],
-        "refused_max_ms": 1000 * waits[-1],
+        "refused_p50_ms": _ms(refusals.seconds, 0.5),
+        "refused_p99_ms": _ms(refusals.seconds, 0.99),
+        "refused_max_ms": _ms(refusals.seconds, 1.0),
         "timed_out": refusals.timed_out,
         "other": refusals.other,
+        "sent_late_p50_ms": _ms(over.late_s, 0.5),
+        "sent_late_p99_ms": _ms(over.late_s, 0.99),
     }
+
+
+async def measure_refusing(server: targets.Server, args: argparse.Namespace, rate: float) -> dict[str, Any]:
+    """What a refusal takes of the processor at so many a second, caller and server together, and what is left of it."""
+    refusals = Refusals()
+    before_s = server.cpu_s() + time.process_time()
+    over = await _overload(server, args, rate, refusals)
+    cpu_s = server.cpu_s() + time.process_time() - before_s
+    return {
+        "refusal_us": 1e6 * cpu_s / max(1, len(refusals.seconds)),
+        "left": max(0.0, 1 - cpu_s / over.seconds / len(os.sched_getaffinity(0))),
+    }
+
+
+async def _overload(server: targets.Server, args: argparse.Namespace, rate: float, refusals: Refusals) -> Measured:
+    async with calls.connected(server.address) as connections:
+        hasty = [Caller(connection, args.sentences, args.timeout, refusals) for connection in connections]
+        with going_first():
+            return await opened(hasty, rate, args.seconds)
+
+
+def _ms(seconds: list[float], part: float) -> float:
+    """A quantile in milliseconds, 0 of nothing."""
+    ordered = sorted(seconds) or [0.0]
+    return 1000 * ordered[int(part * (len(ordered) - 1))]
 
 
 def main() -> None:
@@ -100,15 +128,20 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="of the server")
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args()
+    targets.stop_when_told()
     with targets.tianzi_server(workers=args.workers) as server:
-        result = uvloop.run(measure(server.address, args))
+        result = uvloop.run(measure(server, args))
+    with targets.echo_server(args.workers) as server:
+        result |= uvloop.run(measure_refusing(server, args, result["offered"] - result["goodput"]))
     if args.json:
         print(json.dumps(result, indent=2))
         return
     good, late = result["share_of_peak"], result["refused_late"] / max(1, result["refused"])
-    print(f"peak {result['peak']:.0f} answers/s; offered {result['offered']:.0f} calls/s")
+    print(f"peak {result['peak']:.0f} answers/s; offered {result['offered']:.0f} calls/s", end="")
+    print(f", sent late by {result['sent_late_p50_ms']:.1f} ms, 99 % by {result['sent_late_p99_ms']:.1f} ms at most")
     verdict = "met" if good >= AIM else "missed"
     print(f"goodput {result['goodput']:.0f} answers/s, {good:.0%} of the peak (aim {AIM:.0%}: {verdict})")
+    print(f"by gRPC alone a refusal takes {result['refusal_us']:.0f} µs with its caller: {result['left']:.0%} are left")
     times = ", ".join(f"{name} {result[f'refused_{name}_ms']:.1f} ms" for name in ("p50", "p99", "max"))
     print(f"refused {result['refused']:.0f}: {times}; {late:.2%} after more than {1000 * SOON_S:.0f} ms")
     others = "".join(f", {name} {count}" for name, count in sorted(result["other"].items()))

@@ -76,6 +76,9 @@ def test_overload_tells_goodput_and_refusals() -> None:
     assert result["peak"] > 0
     assert result["offered"] == 4 * result["peak"]
     assert {"goodput", "share_of_peak", "refused_p99_ms", "refused_late", "timed_out"} <= result.keys()
+    assert 0 <= result["sent_late_p50_ms"] <= result["sent_late_p99_ms"]
+    assert 0 < result["left"] < 1
+    assert result["refusal_us"] > 0
 
 
 def test_load_reports_aims_and_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

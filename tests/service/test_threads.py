@@ -9,7 +9,7 @@ import pytest
 
 from service import threads
 from service.engine import EngineThread
-from service.process import COMPUTING_NICE
+from service.process import COMPUTING_NICE, NICE_ON_ONE_CORE
 from service.threads import Crew
 from tests.fakes import WAIT_S
 
@@ -75,14 +75,18 @@ async def test_shutdown_waits_for_what_was_asked_for() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells threads apart")
-async def test_threads_that_compute_let_the_event_loop_go_first() -> None:
+@pytest.mark.parametrize(("cores", "nicer"), [({0}, NICE_ON_ONE_CORE), ({0, 1}, COMPUTING_NICE)])
+async def test_threads_that_compute_let_the_event_loop_go_first(
+    monkeypatch: pytest.MonkeyPatch, cores: set[int], nicer: int
+) -> None:
     def nice() -> int:
         return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
     ours = nice()
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: cores)
     crew, engine = Crew(1, "test"), EngineThread("test")
     computing = [await crew.run(nice), await asyncio.wrap_future(engine.submit(nice))]
     crew.shutdown()
     engine.shutdown()
-    assert computing == [min(19, ours + COMPUTING_NICE)] * 2
+    assert computing == [min(19, ours + nicer)] * 2
     assert nice() == ours
