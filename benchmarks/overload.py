@@ -21,6 +21,8 @@ from driver import Measured, closed, opened
 from first import going_first
 from tianzi.v1 import cloze_pb2
 
+from service.row_queue import TOO_LATE
+
 SENTENCE = "小狗在河边跑来跑去，看见一只小猫在钓鱼。"
 REFUSED = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)
 SOON_S = 0.05
@@ -29,9 +31,11 @@ AIM = 0.9
 
 @dataclass
 class Refusals:
-    """Calls that were refused at once, after so many seconds; and those that ended otherwise without an answer."""
+    """Calls that were refused, after so many seconds; those that were taken in and then dropped from the queue; and
+    those that ended otherwise without an answer."""
 
     seconds: list[float] = field(default_factory=list)
+    dropped: int = 0
     timed_out: int = 0
     other: dict[str, int] = field(default_factory=dict)
 
@@ -61,6 +65,8 @@ class Caller:
                 self._refusals.other[name] = self._refusals.other.get(name, 0) + 1
             elif waited_s >= self._timeout_s:
                 self._refusals.timed_out += 1
+            elif error.details == TOO_LATE:
+                self._refusals.dropped += 1
             else:
                 self._refusals.seconds.append(waited_s)
             return 0
@@ -85,6 +91,7 @@ async def measure(server: targets.Server, args: argparse.Namespace) -> dict[str,
         "refused_p50_ms": _ms(refusals.seconds, 0.5),
         "refused_p99_ms": _ms(refusals.seconds, 0.99),
         "refused_max_ms": _ms(refusals.seconds, 1.0),
+        "dropped": refusals.dropped,
         "timed_out": refusals.timed_out,
         "other": refusals.other,
         "sent_late_p50_ms": _ms(over.late_s, 0.5),
@@ -145,7 +152,8 @@ def main() -> None:
     times = ", ".join(f"{name} {result[f'refused_{name}_ms']:.1f} ms" for name in ("p50", "p99", "max"))
     print(f"refused {result['refused']:.0f}: {times}; {late:.2%} after more than {1000 * SOON_S:.0f} ms")
     others = "".join(f", {name} {count}" for name, count in sorted(result["other"].items()))
-    print(f"timed out {result['timed_out']}{others or ', none ended otherwise'}")
+    ended = others or ", none ended otherwise"
+    print(f"taken in and dropped {result['dropped']}, timed out {result['timed_out']}{ended}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,8 @@ Output = TypeVar("Output")
 
 BULK_SHARE = 4
 """One row in so many is bulk, and one run in so many is built around a bulk row, while any waits."""
+TOO_LATE = "the deadline would pass, or has passed, before the answer"
+"""What a call is told that was taken in, and whose row had to be dropped."""
 UNLIKE = 2
 """Rows go into one run when the largest costs at most so many times what the smallest does: all are padded to it."""
 
@@ -115,7 +117,7 @@ class RowQueue(Generic[Item, Output]):
         if not run.rows and late and late[-1].call.in_time(now_s):
             run.take([late.pop()], 1)  # that runs take so long may have been true once only
         for row in late:
-            row.end(DeadlineExceeded("the deadline would pass, or has passed, before the answer"))
+            row.end(DeadlineExceeded(TOO_LATE))
         has_bulk = any(not row.call.urgent for row in run.rows)
         self._passed_over = 0 if has_bulk or not self._bulk else self._passed_over + 1
         return run.rows

@@ -75,7 +75,7 @@ def test_overload_tells_goodput_and_refusals() -> None:
     result = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True, timeout=110).stdout)
     assert result["peak"] > 0
     assert result["offered"] == 4 * result["peak"]
-    assert {"goodput", "share_of_peak", "refused_p99_ms", "refused_late", "timed_out"} <= result.keys()
+    assert {"goodput", "share_of_peak", "refused_p99_ms", "refused_late", "dropped", "timed_out"} <= result.keys()
     assert 0 <= result["sent_late_p50_ms"] <= result["sent_late_p99_ms"]
     assert 0 < result["left"] < 1
     assert result["refusal_us"] > 0
