@@ -80,14 +80,18 @@ def require_port(host: str, port: int) -> None:
         raise OSError(f"cannot listen on {address(host, port)}: {error.strerror}") from None
 
 
+def has_one_core() -> bool:
+    """Whether the threads of this process share one core, where the system tells."""
+    return sys.platform == "linux" and len(os.sched_getaffinity(0)) == 1
+
+
 def give_way() -> None:
     """Lets the event loop's thread go before the calling one and those that this one will start.
 
     Only Linux tells threads apart.
     """
     if sys.platform == "linux":
-        alone = len(os.sched_getaffinity(0)) == 1
-        nicer = NICE_ON_ONE_CORE if alone else COMPUTING_NICE
+        nicer = NICE_ON_ONE_CORE if has_one_core() else COMPUTING_NICE
         wanted = min(os.getpriority(os.PRIO_PROCESS, os.getpid()) + nicer, 19)
         with contextlib.suppress(OSError):  # a sandbox may forbid it: the threads are equals then
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), wanted)

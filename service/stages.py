@@ -43,8 +43,8 @@ class Stages(Generic[Request, Answer]):
         self._observer = observer
 
     def quick(self, message: Message, read: Callable[[Message], Request], cost: int = 1) -> Job | None:
-        """A job that is prepared with its run; None where that may take longer, see Model.is_quick. Raises what read
-        does."""
+        """A job of this cost that is prepared with its run; None where that may take longer, see Model.is_quick. Raises
+        what read does."""
         request = read(message)
         return Job(None, cost, request=request) if self._model.is_quick(request) else None
 

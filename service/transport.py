@@ -2,12 +2,12 @@
 
 import contextlib
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import grpc
 
+from service.process import has_one_core
 from service.settings import Settings
 
 
@@ -40,8 +40,8 @@ def _patient_threads() -> Iterator[None]:
     For those of gRPC that take in calls. If each call interrupts the event loop and the model, both come back to caches
     that it has used; so calls wait until one of them rests, and come in together. With more cores they need not.
     """
-    shared = sys.platform == "linux" and len(os.sched_getaffinity(0)) == 1
-    if not shared or os.sched_getscheduler(0) != os.SCHED_OTHER:  # who chose another policy keeps it
+    # Who chose another policy keeps it.
+    if not has_one_core() or os.sched_getscheduler(0) != os.SCHED_OTHER:
         yield
         return
     with contextlib.suppress(OSError):  # a sandbox may forbid it
