@@ -17,18 +17,26 @@ def going_first() -> Iterator[None]:
 
     A server that was started before, in a session of its own, stays as it is.
     """
-    nice = os.getpriority(os.PRIO_PROCESS, 0)
-    group = GROUP.read_text().split()[-1] if GROUP.exists() else ""
-    _set(nice=NICE, group=str(NICE))
+    nice, group = os.getpriority(os.PRIO_PROCESS, 0), _group_nice()
+    _set(NICE, group and str(NICE))
     try:
         yield
     finally:
         _set(nice, group)
 
 
+def _group_nice() -> str:
+    """The niceness of the session's group; empty where it has none, as the system's first session."""
+    try:
+        said = GROUP.read_text().split()
+    except OSError:
+        return ""
+    return said[-1] if said else ""
+
+
 def _set(nice: int, group: str) -> None:
     with contextlib.suppress(OSError):  # it takes a privilege
         os.setpriority(os.PRIO_PROCESS, 0, nice)
-    if GROUP.exists():
+    if group:
         with contextlib.suppress(OSError):
             GROUP.write_text(group)

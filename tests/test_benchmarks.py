@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import random
 import subprocess
 import sys
@@ -72,13 +73,32 @@ def test_load_measures_every_kind_of_call(tmp_path: Path) -> None:
 def test_overload_tells_goodput_and_refusals() -> None:
     options = ["--seconds", "0.5", "--callers", "4", "--factor", "4", "--json"]
     command = [sys.executable, "benchmarks/overload.py", *options]
-    result = json.loads(subprocess.run(command, cwd=ROOT, capture_output=True, check=True, timeout=110).stdout)
+    result = json.loads(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True, timeout=110).stdout)
     assert result["peak"] > 0
     assert result["offered"] == 4 * result["peak"]
     assert {"goodput", "share_of_peak", "refused_p99_ms", "refused_late", "dropped", "timed_out"} <= result.keys()
     assert 0 <= result["sent_late_p50_ms"] <= result["sent_late_p99_ms"]
     assert 0 < result["left"] < 1
     assert result["refusal_us"] > 0
+
+
+@pytest.mark.parametrize("said", ["/autogroup-7 nice 3\n", "", None])
+def test_callers_go_first_whether_or_not_their_session_has_a_group(
+    said: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    first = importlib.import_module("first")
+    group = tmp_path / "autogroup"
+    if said is not None:
+        group.write_text(said)
+    monkeypatch.setattr(first, "GROUP", group)
+    nice = os.getpriority(os.PRIO_PROCESS, 0)
+    with first.going_first():
+        during = group.read_text() if said else None
+        assert os.getpriority(os.PRIO_PROCESS, 0) in (nice, first.NICE)  # as it takes a privilege
+    assert during == (str(first.NICE) if said else None)
+    assert os.getpriority(os.PRIO_PROCESS, 0) == nice
+    assert (group.read_text() if group.exists() else None) == ("3" if said else said)
 
 
 def test_load_reports_aims_and_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
