@@ -71,9 +71,11 @@ def slope(samples: Sequence[Sample]) -> Slope:
 
 
 class Callers:
-    """Random calls. outcomes: how many ended with each code; a batch's and a stream's items count apiece."""
+    """Random calls; stay: none is cancelled. outcomes: how many ended with each code; a batch's and a stream's items
+    count apiece."""
 
-    def __init__(self, channel: grpc.aio.Channel, seed: int) -> None:
+    def __init__(self, channel: grpc.aio.Channel, seed: int, stay: bool) -> None:
+        self._stay = stay
         self._random = random.Random(seed)
         self._ocr = ocr_pb2_grpc.OcrServiceStub(channel)
         self._cloze = cloze_pb2_grpc.ClozeServiceStub(channel)
@@ -88,8 +90,9 @@ class Callers:
             self._batch,
             self._stream,
             self._bad,
-            self._leave,
         ]
+        if not self._stay:
+            kinds.append(self._leave)
         while time.perf_counter() < until_s:
             try:
                 await self._random.choice(kinds)()
@@ -144,14 +147,14 @@ class Callers:
         self.outcomes["left"] += 1
 
 
-async def soak(server: Server, callers: int, seconds: float) -> tuple[list[Sample], Counter[str]]:
+async def soak(server: Server, callers: int, seconds: float, stay: bool) -> tuple[list[Sample], Counter[str]]:
     """Puts the load on and samples the server's memory, about five times a block."""
     samples: list[Sample] = []
     began = time.perf_counter()
     every_s = min(5.0, seconds / BLOCKS / 5)
     outcomes: Counter[str] = Counter()
     async with grpc.aio.insecure_channel(server.address) as channel, asyncio.TaskGroup() as group:
-        each = [Callers(channel, seed) for seed in range(callers)]
+        each = [Callers(channel, seed, stay) for seed in range(callers)]
         for caller in each:
             group.create_task(caller.run(began + seconds))
         while (now := time.perf_counter() - began) < seconds or len(samples) < 2 * BLOCKS:
@@ -167,12 +170,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--callers", type=int, default=8, metavar="N")
+    parser.add_argument("--stay", action="store_true", help="no caller leaves: gRPC keeps some bytes of each that does")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write the samples: seconds, bytes")
     args = parser.parse_args()
     targets.stop_when_told()
     print(", ".join(f"{key} {value}" for key, value in machine().items()), flush=True)
     with targets.tianzi_server("--metrics-port", "0") as server:
-        samples, outcomes = uvloop.run(soak(server, args.callers, 60 * args.minutes))
+        samples, outcomes = uvloop.run(soak(server, args.callers, 60 * args.minutes, args.stay))
     if args.csv:
         args.csv.write_text("".join(f"{s.seconds:.1f},{s.rss_bytes}\n" for s in samples), encoding="utf-8")
     grown = slope(samples)

@@ -161,10 +161,12 @@ def test_soak_tells_growth_from_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     assert growing.half_width < 3
 
 
-def test_soak_runs_and_nothing_fails() -> None:
-    command = [sys.executable, "benchmarks/soak.py", "--minutes", "0.05", "--callers", "3"]
+@pytest.mark.parametrize("stay", [[], ["--stay"]], ids=["some leave", "all stay"])
+def test_soak_runs_and_nothing_fails(stay: list[str]) -> None:
+    command = [sys.executable, "benchmarks/soak.py", "--minutes", "0.05", "--callers", "3", *stay]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110)
     assert "'OK': " in done.stdout, done.stderr
+    assert ("'left': " in done.stdout) != bool(stay)
     assert "MiB an hour" in done.stdout
     assert "failed" not in done.stderr  # three seconds may well look like growth
 
