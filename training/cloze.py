@@ -212,6 +212,7 @@ def build_net(config: ClozeConfig, num_words: int, num_chars: int) -> nn.Module:
             config.dropout,
             config.hops,
             config.attention_layers,
+            config.gru_layers,
         )
     if config.net == "cloze-aoa":
         return ClozeAoaNet(num_words, num_chars, config.width, config.char_width, config.hidden, config.dropout)

@@ -79,6 +79,7 @@ class ClozeConfig(TrainConfig):
     hidden: int = 192
     key_width: int = 128
     hops: int = 1  # how often the document is looked at; each time with what was found before
+    gru_layers: int = 1  # each way
     attention_layers: int = 0  # of a Transformer in the place of the GRUs
     dropout: float = 0.2
     word2vec_epochs: int = 3  # 0: word vectors start at random

@@ -11,10 +11,10 @@ from tests.training.cloze_world import world_config
 from training.cloze import ClozeTask
 from training.cloze_loss import AXES
 from training.export import export
-from training.loop import evaluated, seed_everything, train
+from training.loop import evaluated, load_matching, seed_everything, train
 from training.nets.cloze import ClozeNet, reversal
 
-NETS = ("cloze", "two-hops", "attention", "cloze-aoa", "cloze-seed")
+NETS = ("cloze", "two-hops", "deep", "attention", "cloze-aoa", "cloze-seed")
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -23,6 +23,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def make_task(folder: Path, net: str, **changes: object) -> ClozeTask:
     if net == "two-hops":
         net, changes = "cloze", {"hops": 2, **changes}
+    if net == "deep":
+        net, changes = "cloze", {"gru_layers": 3, **changes}
     if net == "attention":
         net, changes = "cloze", {"attention_layers": 2, **changes}
     blanks = 1 if net == "cloze-seed" else 4
@@ -68,6 +70,17 @@ def test_the_query_of_a_place_does_not_see_its_word(tmp_path: Path) -> None:
         neighbour = net.queries(*net.read(words, chars), places)
     torch.testing.assert_close(before, after)
     assert not torch.allclose(before, neighbour)
+
+
+def test_more_layers_go_on_as_what_fewer_have_learnt(tmp_path: Path) -> None:
+    shallow, deep = (make_task(tmp_path, name).build_net().eval() for name in ("cloze", "deep"))
+    assert load_matching(deep, shallow.state_dict()) == len(shallow.state_dict()) < len(deep.state_dict())
+    batch = inputs(make_task(tmp_path, "cloze"))
+    with torch.inference_mode():
+        torch.testing.assert_close(deep(**batch), shallow(**batch))
+        for gain in (*deep.left.gains, *deep.right.gains):
+            gain += 0.1
+        assert not torch.allclose(deep(**batch), shallow(**batch))
 
 
 @pytest.mark.parametrize("name", NETS)

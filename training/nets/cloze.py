@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from models.cloze.text import CHARS_PER_WORD
 from models.vocab import PAD
 from training.nets.attention import CausalAttention
-from training.nets.gru import Gru
+from training.nets.gru import DeepGru
 
 DISTANCES = (1, 2, 3, 5, 9, 17, 33, 65, 129, 257)
 ABSENT = -4.0
@@ -49,6 +49,7 @@ class ClozeNet(nn.Module):
         dropout: float,
         hops: int = 1,
         attention_layers: int = 0,
+        gru_layers: int = 1,
     ) -> None:
         """hops: how often the document is looked at; each time with what was found before (arXiv:1606.02245).
         attention_layers: of a Transformer in the GRUs' place, if not 0.
@@ -56,7 +57,9 @@ class ClozeNet(nn.Module):
         super().__init__()
         self.reader = WordReader(num_words, num_chars, width, char_width)
         self.left, self.right = (
-            CausalAttention(width, hidden, attention_layers, dropout) if attention_layers else Gru(width, hidden)
+            CausalAttention(width, hidden, attention_layers, dropout)
+            if attention_layers
+            else DeepGru(width, hidden, gru_layers, dropout)
             for _ in range(2)
         )
         self.query = nn.Sequential(nn.Linear(2 * hidden, 2 * hidden), nn.GELU(), nn.Dropout(dropout))

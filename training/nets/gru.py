@@ -1,4 +1,4 @@
-"""Gru: PyTorch's, exported as ONNX's operator of that name."""
+"""Gru: PyTorch's, exported as ONNX's operator of that name; and several of them on top of each other."""
 
 import torch
 from torch import Tensor, nn
@@ -35,3 +35,23 @@ class Gru(nn.GRU):
         """Rows for reset, update and new, as PyTorch has them, once or twice → update, reset and new."""
         gates = weight.split(self.hidden_size)
         return torch.cat([gates[i] for start in range(0, len(gates), 3) for i in (start + 1, start, start + 2)])
+
+
+class DeepGru(Gru):
+    """Gru with more of them above, each of which adds to the states what it makes of them.
+
+    What they add has gains that begin at 0 (LayerScale, arXiv:2103.17239): trained weights of a Gru go on from where
+    they are.
+    """
+
+    def __init__(self, width: int, hidden: int, layers: int, dropout: float) -> None:
+        super().__init__(width, hidden)
+        self.above = nn.ModuleList(Gru(hidden, hidden) for _ in range(layers - 1))
+        self.gains = nn.ParameterList(nn.Parameter(torch.zeros(hidden)) for _ in range(layers - 1))
+        self.drop = nn.Dropout(dropout)  # nn.GRU has a number of that name
+
+    def forward(self, values: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        states, last = super().forward(values, hx)
+        for gru, gain in zip(self.above, self.gains, strict=True):
+            states = states + gain * gru(self.drop(states))[0]
+        return states, last
