@@ -72,6 +72,19 @@ def test_the_query_of_a_place_does_not_see_its_word(tmp_path: Path) -> None:
     assert not torch.allclose(before, neighbour)
 
 
+@pytest.mark.parametrize("name", ["two-hops", "deep"])
+def test_half_precision_gives_nearly_the_same_loss(tmp_path: Path, name: str) -> None:
+    task = make_task(tmp_path, name)
+    net, batch = task.build_net().eval(), task.batches()[0]
+    exact, _ = task.loss(net, batch)
+    with torch.autocast("cpu", torch.bfloat16):
+        half, _ = task.loss(net, batch)
+    half.backward()
+    assert half.item() != exact.item()
+    assert half.item() == pytest.approx(exact.item(), rel=0.01)
+    assert all(weight.grad is None or weight.grad.isfinite().all() for weight in net.parameters())
+
+
 def test_more_layers_go_on_as_what_fewer_have_learnt(tmp_path: Path) -> None:
     shallow, deep = (make_task(tmp_path, name).build_net().eval() for name in ("cloze", "deep"))
     assert load_matching(deep, shallow.state_dict()) == len(shallow.state_dict()) < len(deep.state_dict())

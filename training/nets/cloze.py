@@ -31,7 +31,7 @@ class WordReader(nn.Module):
 
 
 class ClozeNet(nn.Module):
-    """A one-layer GRU from the left and one from the right. What precedes a blank by the one and follows it by
+    """A GRU from the left and one from the right. What precedes a blank by the one and follows it by
     the other is the query; it is compared with each position of the document (attention sum, arXiv:1603.01547)
     and, as a language model, with each candidate word itself.
 
@@ -52,7 +52,7 @@ class ClozeNet(nn.Module):
         gru_layers: int = 1,
     ) -> None:
         """hops: how often the document is looked at; each time with what was found before (arXiv:1606.02245).
-        attention_layers: of a Transformer in the GRUs' place, if not 0.
+        gru_layers: of each GRU. attention_layers: of a Transformer in the GRUs' place, if not 0.
         """
         super().__init__()
         self.reader = WordReader(num_words, num_chars, width, char_width)
