@@ -8,7 +8,7 @@ from itertools import cycle, islice
 from multiprocessing import get_context
 from typing import Any
 
-from models.registry import load_model
+from tianzi_models.registry import load_model
 
 _models: list[Any] = []
 """Of this process, those that _rate takes."""

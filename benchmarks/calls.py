@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import wire
 from driver import CONNECTIONS, Send, Streams
+
 from inference import grpc_service_pb2 as oip
 from inference import grpc_service_pb2_grpc
 from tianzi.v1 import ocr_pb2

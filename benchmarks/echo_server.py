@@ -9,16 +9,16 @@ import subprocess
 import sys
 from typing import Any
 
-import service  # noqa: F401 before gRPC, which then listens as it does for our server
+import tianzi_service  # noqa: F401 before gRPC, which then listens as it does for our server
 
 # isort: split
 import calls
 import grpc
 import targets
 import uvloop
-from tianzi.v1 import ocr_pb2, timing_pb2
 
-from models.ocr.types import DEFAULT_TOP_K
+from tianzi.v1 import ocr_pb2, timing_pb2
+from tianzi_models.ocr.types import DEFAULT_TOP_K
 
 CANDIDATES = [ocr_pb2.CharacterCandidate(text="填", confidence=1 / place) for place in range(1, DEFAULT_TOP_K + 1)]
 TIMING = timing_pb2.Timing(queue_us=100, preprocess_us=100, inference_us=100, postprocess_us=100)

@@ -22,17 +22,17 @@ from floor import Peaks, Work, peaks, work
 from gpu_report import Results, Row, card, show, write
 from latency import machine, median_ms
 
-from models import bundle as bundles
-from models.buckets import Buckets
-from models.bundle import Bundle
-from models.errors import BundleError, TianziError
-from models.gpu import Gpu
-from models.registry import MODELS
-from models.runtime import Session
-from service.local import Local
-from service.settings import Settings
-from training.half import to_half
-from training.tidy import drop_zero_biases
+from tianzi_models import bundle as bundles
+from tianzi_models.buckets import Buckets
+from tianzi_models.bundle import Bundle
+from tianzi_models.errors import BundleError, TianziError
+from tianzi_models.gpu import Gpu
+from tianzi_models.registry import MODELS
+from tianzi_models.runtime import Session
+from tianzi_service.local import Local
+from tianzi_service.settings import Settings
+from tianzi_training.half import to_half
+from tianzi_training.tidy import drop_zero_biases
 
 Feeds: TypeAlias = Mapping[str, np.ndarray[Any, Any]]
 Run: TypeAlias = Callable[[Feeds], dict[str, np.ndarray[Any, Any]]]

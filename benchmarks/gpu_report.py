@@ -10,7 +10,7 @@ from report import put
 from rich.console import Console
 from rich.table import Table
 
-from models.registry import GOLDEN_TOLERANCE
+from tianzi_models.registry import GOLDEN_TOLERANCE
 
 HEAD = ("model", "way", "rows", "first ms", "ms", "rows/s", "of the floor", "max Δ", "same best")
 RATE_AIM = 1e6

@@ -17,10 +17,10 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from models.base import Model
-from models.cloze.segment import segment
-from models.cloze.types import ClozeRequest
-from models.registry import MODELS, load_model
+from tianzi_models.base import Model
+from tianzi_models.cloze.segment import segment
+from tianzi_models.cloze.types import ClozeRequest
+from tianzi_models.registry import MODELS, load_model
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -26,7 +26,7 @@ from report import Results, Row
 from targets import Server
 from wire import Connection
 
-from models.registry import load_model
+from tianzi_models.registry import load_model
 
 OPEN_SHARE = 0.5
 """The open loop's arrivals, of what 64 callers in a closed loop got."""

@@ -11,10 +11,10 @@ from pathlib import Path
 from mlserver import MLModel
 from mlserver.types import InferenceRequest, InferenceResponse, ResponseOutput
 
-from models import bundle as bundles
-from models.ocr.model import OcrModel
-from models.ocr.types import OcrRequest
-from models.runtime import Session
+from tianzi_models import bundle as bundles
+from tianzi_models.ocr.model import OcrModel
+from tianzi_models.ocr.types import OcrRequest
+from tianzi_models.runtime import Session
 
 
 class OcrRuntime(MLModel):

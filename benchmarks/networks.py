@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from models.runtime import Session
-from training.config import OcrConfig, load_config
-from training.data.charset import build_charset
-from training.ocr import build_net
+from tianzi_models.runtime import Session
+from tianzi_training.config import OcrConfig, load_config
+from tianzi_training.data.charset import build_charset
+from tianzi_training.ocr import build_net
 
-CONFIGS = Path(__file__).resolve().parents[1] / "training/configs"
+CONFIGS = Path(__file__).resolve().parents[1] / "training/tianzi_training/configs"
 NETWORKS = {
     "residual": ("ocr", []),
     "inverted": ("ocr", ["block=inverted"]),

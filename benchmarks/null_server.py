@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from models.ocr.model import OcrModel
-from models.ocr.types import OcrItem, OcrOutput, OcrRequest
-from models.registry import load_model
-from service import server
-from service.cli import main
+from tianzi_models.ocr.model import OcrModel
+from tianzi_models.ocr.types import OcrItem, OcrOutput, OcrRequest
+from tianzi_models.registry import load_model
+from tianzi_service import server
+from tianzi_service.cli import main
 
 CROP = np.full((48, 48), 255, np.uint8)
 OUTPUT = OcrOutput(np.arange(20), np.linspace(0.9, 0.001, 20, dtype=np.float32), 0.0)

@@ -17,16 +17,16 @@ from pathlib import Path
 import numpy as np
 from latency import machine
 
-from models.ocr.model import OcrModel
-from models.ocr.types import OcrRequest
-from models.registry import load_model
-from service.cli.options import NO_SERVER
-from service.cli.score import engine
-from service.score.run import Run, Target
-from service.score.scorer import Job
-from service.score.sources import open_source
-from service.score.workers import answers
-from service.settings import Settings
+from tianzi_models.ocr.model import OcrModel
+from tianzi_models.ocr.types import OcrRequest
+from tianzi_models.registry import load_model
+from tianzi_service.cli.options import NO_SERVER
+from tianzi_service.cli.score import engine
+from tianzi_service.score.run import Run, Target
+from tianzi_service.score.scorer import Job
+from tianzi_service.score.sources import open_source
+from tianzi_service.score.workers import answers
+from tianzi_service.settings import Settings
 
 BATCH = 64
 

@@ -24,6 +24,7 @@ import uvloop
 from latency import machine
 from PIL import Image, ImageDraw
 from targets import Server
+
 from tianzi.v1 import cloze_pb2, cloze_pb2_grpc, ocr_pb2, ocr_pb2_grpc
 
 BLOCKS = 20

@@ -100,7 +100,7 @@ def tianzi_server(*options: str, workers: int = 1) -> Any:
     port = free_port()
     name = f"tianzi, {workers} workers" if workers > 1 else ONE
     options = ("--workers", str(workers), *options)
-    command = [sys.executable, "-m", "service", "serve", "--port", str(port), "--log-level", "warning", *options]
+    command = [sys.executable, "-m", "tianzi_service", "serve", "--port", str(port), "--log-level", "warning", *options]
     return running(name, command, port, workers)
 
 

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 from google.protobuf.message import DecodeError
-from inference import grpc_service_pb2 as oip
 
-from models import bundle as bundles
-from models.cloze.model import CHARS, WORDS, ClozeModel
-from models.cloze.text import TextEncoder
-from models.cloze.types import ClozeRequest
-from models.errors import InvalidInput
-from models.ocr.image import decode_image, normalize_crop
-from models.vocab import Vocab
-from service.oip.adapters import Parameters
-from service.oip.servicer import ADAPTERS
-from service.oip.tensors import BYTES, Spec, read
+from inference import grpc_service_pb2 as oip
+from tianzi_models import bundle as bundles
+from tianzi_models.cloze.model import CHARS, WORDS, ClozeModel
+from tianzi_models.cloze.text import TextEncoder
+from tianzi_models.cloze.types import ClozeRequest
+from tianzi_models.errors import InvalidInput
+from tianzi_models.ocr.image import decode_image, normalize_crop
+from tianzi_models.vocab import Vocab
+from tianzi_service.oip.adapters import Parameters
+from tianzi_service.oip.servicer import ADAPTERS
+from tianzi_service.oip.tensors import BYTES, Spec, read
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 MAX_SIDE_PX, CROP_PX, MAX_ROWS = 1024, 48, 16

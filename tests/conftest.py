@@ -14,20 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import service  # noqa: F401 before gRPC, which reads once what it sets
+import tianzi_service  # noqa: F401 before gRPC, which reads once what it sets
 
 # isort: split
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2_grpc
+
 from inference import grpc_service_pb2_grpc
+from tests.fakes import WAIT_S, FakeCloze, FakeOcr
 from tianzi import Client
 from tianzi.v1 import cloze_pb2_grpc, ocr_pb2_grpc, server_pb2_grpc
-
-from service.observer import NOBODY, Observer
-from service.server import Server, build_server
-from service.settings import Settings
-from tests.fakes import WAIT_S, FakeCloze, FakeOcr
+from tianzi_service.observer import NOBODY, Observer
+from tianzi_service.server import Server, build_server
+from tianzi_service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 START_S = 60.0
@@ -124,7 +124,7 @@ def shipped() -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TIANZI_")}
-    command = [sys.executable, "-m", "service", "serve", "--port", str(port), "--device", "cpu"]
+    command = [sys.executable, "-m", "tianzi_service", "serve", "--port", str(port), "--device", "cpu"]
     server = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         wait_until_serving(f"127.0.0.1:{port}", server)

@@ -6,12 +6,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from models.base import Model
-from models.bundle import Bundle
-from models.cloze.types import BlankAnswer, ClozeAnswer, ClozeRequest, WordCandidate
-from models.errors import InferenceError, InvalidInput, ModelNotReady
-from models.ocr.lattice import Place
-from models.ocr.types import Candidate, OcrAnswer, OcrRequest
+from tianzi_models.base import Model
+from tianzi_models.bundle import Bundle
+from tianzi_models.cloze.types import BlankAnswer, ClozeAnswer, ClozeRequest, WordCandidate
+from tianzi_models.errors import InferenceError, InvalidInput, ModelNotReady
+from tianzi_models.ocr.lattice import Place
+from tianzi_models.ocr.types import Candidate, OcrAnswer, OcrRequest
 
 WAIT_S = 20.0
 """Longer than anything here takes; a test that waits so long fails."""

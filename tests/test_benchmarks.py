@@ -15,7 +15,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper, save
 from torch import nn
 
-from models.runtime import may_use_cuda
+from tianzi_models.runtime import may_use_cuda
 
 ROOT = Path(__file__).resolve().parents[1]
 STEPS = ("preprocess_ms", "run_ms", "postprocess_ms")

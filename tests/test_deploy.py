@@ -12,10 +12,10 @@ import promql_parser
 import pytest
 import yaml
 
-from service import shared_metrics, workers
-from service.metrics import Metrics
-from service.observer import Reason, Timing
-from service.settings import Settings
+from tianzi_service import shared_metrics, workers
+from tianzi_service.metrics import Metrics
+from tianzi_service.observer import Reason, Timing
+from tianzi_service.settings import Settings
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 ALERTS = DEPLOY / "prometheus/alerts.yml"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import CODES
-from service.settings import Settings
+from tianzi_service.errors import CODES
+from tianzi_service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(ROOT.glob("docs/*.md")), *ROOT.glob("benchmarks/*.md")]

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fuzz.targets import MAX_SIDE_PX, TARGETS, image, seeds, tensors, text
-from models.errors import InvalidInput
-from models.ocr.image import FORMATS, decode_image
+from tianzi_models.errors import InvalidInput
+from tianzi_models.ocr.image import FORMATS, decode_image
 
 short = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

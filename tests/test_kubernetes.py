@@ -13,10 +13,10 @@ import pytest
 import yaml
 from cloudcoil.models.keda.v1alpha1 import ScaledObject
 from cloudcoil.models.prometheus_operator.v1 import ServiceMonitor
-from tianzi import __version__
 
-from service.settings import Settings
 from tests.test_deploy import TOLD
+from tianzi import __version__
+from tianzi_service.settings import Settings
 
 helm = pytest.importorskip("helm_python", reason="Helm's engine is packaged for Linux on x86-64 only")
 

@@ -1,4 +1,4 @@
-"""Who may import whom: proto ← service → models ← training."""
+"""Who may import whom: tianzi ← tianzi_service → tianzi_models ← tianzi_training."""
 
 import ast
 from collections.abc import Iterator
@@ -7,12 +7,34 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+NOT_BELOW_TRAINING = {"tianzi_service", "tianzi", "inference", "grpc", "studies"}
 FORBIDDEN = {
-    "proto/tianzi": {"inference", "service", "models", "training", "torch", "onnxruntime", "jieba"},
-    "models": {"service", "training", "tianzi", "inference", "grpc", "google", "torch", "onnx"},
-    "service": {"training", "torch", "onnx"},
-    "training": {"service", "tianzi", "inference", "grpc"},
+    "proto/tianzi": {
+        "inference",
+        "tianzi_service",
+        "tianzi_models",
+        "tianzi_training",
+        "studies",
+        "torch",
+        "onnxruntime",
+        "jieba",
+    },
+    "models/tianzi_models": {
+        "tianzi_service",
+        "tianzi_training",
+        "studies",
+        "tianzi",
+        "inference",
+        "grpc",
+        "google",
+        "torch",
+        "onnx",
+    },
+    "service/tianzi_service": {"tianzi_training", "studies", "torch", "onnx"},
+    "training/tianzi_training": NOT_BELOW_TRAINING,
+    "training/studies": NOT_BELOW_TRAINING - {"studies"},
 }
+SOURCE_ROOTS = ("proto", "models", "service", "training")
 
 
 def imported(file: Path) -> Iterator[tuple[int, str]]:
@@ -35,3 +57,8 @@ def test_folder_imports_only_what_its_layer_may(folder: str) -> None:
         if name in FORBIDDEN[folder]
     ]
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("root", SOURCE_ROOTS)
+def test_a_source_root_is_no_package(root: str) -> None:
+    assert not (ROOT / root / "__init__.py").exists()

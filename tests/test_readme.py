@@ -31,7 +31,7 @@ def test_python_snippet_runs(
 
 @pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith(TIANZI)])
 def test_tianzi_command_succeeds(command: str, shipped: str) -> None:
-    line = command.split(" #")[0].replace(TIANZI, f"{shlex.quote(sys.executable)} -m service ", 1)
+    line = command.split(" #")[0].replace(TIANZI, f"{shlex.quote(sys.executable)} -m tianzi_service ", 1)
     if " score " not in command:
         line += f" --address {shipped}"
     done = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True, timeout=COMMAND_S)

@@ -23,7 +23,7 @@ NO_VENV = '[ "$1" = -V ] && echo Python 3.12.3 && exit; exit 4'
 def checkout(tmp_path: Path) -> Path:
     """A folder with run alone, in a path with a space, and no .venv."""
     folder = tmp_path / "my checkout"
-    (folder / "training").mkdir(parents=True)
+    (folder / "training/tianzi_training").mkdir(parents=True)
     for name in ("run", "pyproject.toml"):
         shutil.copy(ROOT / name, folder / name)
     return folder
@@ -70,7 +70,7 @@ def test_listed_tasks_are_the_ones_there_are(checkout: Path) -> None:
 
 
 def test_every_task_that_the_documents_name_is_listed(checkout: Path) -> None:
-    documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *ROOT.glob("models/*/*/README.md")]
+    documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *ROOT.glob("models/bundles/*/*/README.md")]
     named = {name for file in documents for name in re.findall(r"\./run ([a-z-]+)", file.read_text(encoding="utf-8"))}
     assert {"serve", "test"} <= named <= tasks(run(checkout).stdout)
 
@@ -136,10 +136,10 @@ def test_serve_installs_once_and_passes_arguments_on(installed: Path) -> None:
     install, serve = calls(installed)
     assert install.startswith("-m pip install")
     assert install.endswith("-e .[cpu,score]")
-    assert serve == "-m service serve --port 6000"
+    assert serve == "-m tianzi_service serve --port 6000"
 
     assert run(installed, "serve").returncode == 0
-    assert calls(installed) == ["-m service serve"]
+    assert calls(installed) == ["-m tianzi_service serve"]
 
     with (installed / "pyproject.toml").open("a") as file:
         file.write("# changed\n")
@@ -153,7 +153,7 @@ def test_test_adds_training_and_development(installed: Path) -> None:
     assert install.endswith("-e .[cpu,score,train,dev]")
     assert test == "-m pytest -k ocr"
     assert run(installed, "serve").returncode == 0
-    assert calls(installed) == ["-m service serve"], "what testing needs holds what serving needs"
+    assert calls(installed) == ["-m tianzi_service serve"], "what testing needs holds what serving needs"
 
 
 @pytest.mark.parametrize(("driver", "runtime"), [(FITS, "gpu"), ("exit 9", "cpu")])
@@ -186,7 +186,7 @@ def test_failed_install_shows_the_error_and_is_tried_again(installed: Path) -> N
 
 def test_fonts_are_installed_from_their_list(installed: Path) -> None:
     kinds = "# Fonts\ndebian fonts-a\nnpm @fontsource/b\ndebian fonts-c\npypi strokes==1\n"
-    (installed / "training/fonts.txt").write_text(kinds)
+    (installed / "training/tianzi_training/fonts.txt").write_text(kinds)
     record = f'echo "${{0##*/}} $*" >>"{installed}/called"'
     assert run(installed, "fonts", programs={"apt-get": record, "sudo": record, "npm": record}).returncode == 0
     called = (installed / "called").read_text()
@@ -196,7 +196,7 @@ def test_fonts_are_installed_from_their_list(installed: Path) -> None:
 
 
 def test_fonts_without_npm_say_so(checkout: Path) -> None:
-    (checkout / "training/fonts.txt").write_text("debian fonts-a\n")
+    (checkout / "training/tianzi_training/fonts.txt").write_text("debian fonts-a\n")
     result = run(checkout, "fonts")
     assert result.returncode == 1
     assert "fonts-a" in result.stderr
@@ -204,8 +204,8 @@ def test_fonts_without_npm_say_so(checkout: Path) -> None:
 
 
 def test_train_without_a_known_name_lists_the_names(checkout: Path) -> None:
-    (checkout / "training/configs").mkdir()
-    (checkout / "training/configs/ocr.toml").touch()
+    (checkout / "training/tianzi_training/configs").mkdir()
+    (checkout / "training/tianzi_training/configs/ocr.toml").touch()
     for args in ((), ("poetry",)):
         result = run(checkout, "train", *args)
         assert result.returncode == 1

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from service.cli import app
 from tests.fakes import FakeCloze, FakeOcr
+from tianzi_service.cli import app
 
 
 def run_command(*args: Any, **options: Any) -> Result:
@@ -31,7 +31,7 @@ def ask(address: str) -> Callable[..., Result]:
 def local(monkeypatch: pytest.MonkeyPatch, fake_ocr: FakeOcr, fake_cloze: FakeCloze) -> None:
     """The fake models are what is loaded into this process."""
     models = {"ocr": fake_ocr, "cloze": fake_cloze}
-    monkeypatch.setattr("service.local.load_model", lambda name, *_, **__: models[name])
+    monkeypatch.setattr("tianzi_service.local.load_model", lambda name, *_, **__: models[name])
 
 
 @pytest.fixture

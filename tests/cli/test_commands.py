@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tianzi.calls import DEFAULT_ADDRESS
 from typer.testing import Result
 
 from tests.service.calls import nth
+from tianzi.calls import DEFAULT_ADDRESS
 
 Run = Callable[..., Result]
 COMMANDS = [
@@ -190,7 +190,7 @@ def test_serve_takes_options_over_the_environment(run: Run, monkeypatch: pytest.
     async def serve(settings: Any, **_: Any) -> None:
         seen.append(settings)
 
-    monkeypatch.setattr("service.server.serve", serve)
+    monkeypatch.setattr("tianzi_service.server.serve", serve)
     monkeypatch.setenv("TIANZI_PORT", "1")
     monkeypatch.setenv("TIANZI_HOST", "::1")
     options = ["--port", "0", "--device", "cpu", "--no-reflection", "--bundle-root", "/here", "--grace-s", "0.5"]
@@ -209,7 +209,7 @@ def test_wrong_environment_is_named(run: Run, monkeypatch: pytest.MonkeyPatch) -
 
 def test_serve_without_bundles_is_one_line(tmp_path: Path) -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "service", "serve", "--port", "0", "--bundle-root", str(tmp_path)],
+        [sys.executable, "-m", "tianzi_service", "serve", "--port", "0", "--bundle-root", str(tmp_path)],
         capture_output=True,
         text=True,
         timeout=60,
@@ -220,7 +220,7 @@ def test_serve_without_bundles_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_closed_pipe_ends_quietly(address: str, images: list[Path]) -> None:
-    command = [sys.executable, "-m", "service", "recognize", *map(str, images * 50), "--address", address]
+    command = [sys.executable, "-m", "tianzi_service", "recognize", *map(str, images * 50), "--address", address]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, **pipes) as process:
         assert process.stdout is not None
@@ -233,8 +233,8 @@ def test_a_closed_pipe_ends_quietly(address: str, images: list[Path]) -> None:
 
 def test_serve_starts_as_many_servers_as_asked_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    monkeypatch.setattr("service.server.run", lambda settings: seen.append(("one", settings.workers)))
-    monkeypatch.setattr("service.workers.run", lambda settings: seen.append(("several", settings.workers)))
+    monkeypatch.setattr("tianzi_service.server.run", lambda settings: seen.append(("one", settings.workers)))
+    monkeypatch.setattr("tianzi_service.workers.run", lambda settings: seen.append(("several", settings.workers)))
     for count in ("1", "3"):
         assert run("serve", "--workers", count).exit_code == 0
     assert seen == [("one", 1), ("several", 3)]
@@ -243,6 +243,6 @@ def test_serve_starts_as_many_servers_as_asked_for(run: Run, monkeypatch: pytest
 
 def test_importing_the_command_line_is_cheap() -> None:
     heavy = "{'grpc', 'numpy', 'pydantic', 'onnxruntime', 'PIL', 'jieba', 'pyarrow', 'asyncio'}"
-    code = f"import sys, service.cli; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys, tianzi_service.cli; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "[]\n", done.stderr

@@ -14,10 +14,10 @@ import pytest
 from pyarrow import parquet
 from typer.testing import Result
 
-from service.score import formats
-from service.score.entries import Row
 from tests.fakes import FakeOcr
 from tests.service.calls import nth
+from tianzi_service.score import formats
+from tianzi_service.score.entries import Row
 
 Run = Callable[..., Result]
 
@@ -347,7 +347,7 @@ def test_memory_does_not_grow_with_the_input(
 
 def test_standard_output(address: str, tmp_path: Path) -> None:
     source = write_jsonl(tmp_path / "in.jsonl", {"image": "eA=="})
-    command = [sys.executable, "-m", "service", "score", "ocr", str(source), "-", "--address", address]
+    command = [sys.executable, "-m", "tianzi_service", "score", "ocr", str(source), "-", "--address", address]
     done = subprocess.run(command, capture_output=True, timeout=60)
     assert [line["id"] for line in map(json.loads, done.stdout.splitlines())] == ["1"]
     assert done.stderr.startswith(b"1 items, 0 errors")

@@ -60,7 +60,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 def command(*args: Any) -> list[str]:
-    return [sys.executable, "-m", "service", "score", "ocr", *map(str, args), "--part-items", "4"]
+    return [sys.executable, "-m", "tianzi_service", "score", "ocr", *map(str, args), "--part-items", "4"]
 
 
 @pytest.fixture

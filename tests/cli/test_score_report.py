@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 from typer.testing import Result
 
-from service.score.tally import UNCERTAIN, Tally, Uncertain
 from tests.models.tiny import write_ocr_bundle
+from tianzi_service.score.tally import UNCERTAIN, Tally, Uncertain
 
 Run = Callable[..., Result]
 OUTSIDE = re.compile(r"https?:|//|url\(|@import|<script|<link|<iframe", re.IGNORECASE)

@@ -22,15 +22,15 @@ from PIL import Image
 from pyarrow import parquet
 from typer.testing import Result
 
-from service.score import output
-from service.score.output import MANIFEST, ScoreError
-from service.score.parts import Part
-from service.score.scorer import Job
-from service.score.workers import answers
 from tests.fakes import FakeOcr
 from tests.limits import with_room
 from tests.models.tiny import write_ocr_bundle
 from tests.service.calls import nth
+from tianzi_service.score import output
+from tianzi_service.score.output import MANIFEST, ScoreError
+from tianzi_service.score.parts import Part
+from tianzi_service.score.scorer import Job
+from tianzi_service.score.workers import answers
 
 Run = Callable[..., Result]
 WAIT_S = 60.0
@@ -255,7 +255,7 @@ def picture(width: int) -> bytes:
 
 
 def command(*args: Any) -> list[str]:
-    return [sys.executable, "-m", "service", "score", "ocr", *map(str, args)]
+    return [sys.executable, "-m", "tianzi_service", "score", "ocr", *map(str, args)]
 
 
 def until(condition: Callable[[], Any]) -> None:
@@ -359,7 +359,7 @@ def test_a_terminal_shows_how_far_it_is(pictures: Path, environment: dict[str, s
 
 
 def test_a_part_that_ends_every_worker_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.score.workers.ATTEMPTS", 2)
+    monkeypatch.setattr("tianzi_service.score.workers.ATTEMPTS", 2)
     job = Job("ocr", deadly)
     part = Part(0, (), "")
     with pytest.raises(ScoreError, match="part 0: its worker ended 2 times, at last with exit code 7"):

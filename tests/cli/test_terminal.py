@@ -4,9 +4,9 @@ import io
 
 import pytest
 from rich.console import Console
-from tianzi import Blank, Character, Filling, Question, Reading, Recognition, Word
 
-from service.cli import explain, show
+from tianzi import Blank, Character, Filling, Question, Reading, Recognition, Word
+from tianzi_service.cli import explain, show
 
 
 @pytest.fixture

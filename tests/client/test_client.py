@@ -8,11 +8,11 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-import tianzi
-from tianzi import AsyncClient, Client, Question
 
+import tianzi
 from tests.fakes import FakeOcr
 from tests.service.calls import nth
+from tianzi import AsyncClient, Client, Question
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+
 from tianzi import InvalidInput, Question, convert
 from tianzi.v1 import cloze_pb2
 

@@ -2,12 +2,12 @@
 
 import grpc
 import pytest
-import tianzi
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
-from tianzi import errors
 
-from service.errors import to_status
+import tianzi
+from tianzi import errors
+from tianzi_service.errors import to_status
 
 
 @pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])
@@ -35,7 +35,7 @@ def test_details_are_read() -> None:
 
 
 def test_the_services_own_errors_keep_their_message_and_field() -> None:
-    from models.errors import InvalidInput
+    from tianzi_models.errors import InvalidInput
 
     error = errors.from_status(to_status(InvalidInput("image", "9000 px wide, at most 4096")))
     assert isinstance(error, tianzi.InvalidInput)
@@ -43,7 +43,7 @@ def test_the_services_own_errors_keep_their_message_and_field() -> None:
 
 
 def test_tree_in_the_docstring_is_complete() -> None:
-    classes = {c.__name__ for c in tianzi.TianziError.__subclasses__() if c.__module__.startswith("tianzi")}
+    classes = {c.__name__ for c in tianzi.TianziError.__subclasses__() if c.__module__.startswith("tianzi.")}
     named = {line.split()[1] for line in str(errors.__doc__).splitlines() if "──" in line}
     assert named == classes
     assert classes <= set(tianzi.__all__)

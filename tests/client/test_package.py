@@ -7,7 +7,6 @@ import tomllib
 from pathlib import Path
 
 import tianzi
-
 from tests.service.calls import nth
 
 PROTO = Path(__file__).resolve().parents[2] / "proto"
@@ -16,7 +15,7 @@ import sys
 
 class Blocked:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {"numpy", "PIL", "grpc_health", "grpc_status", "models", "service"}:
+        if name.split(".")[0] in {"numpy", "PIL", "grpc_health", "grpc_status", "tianzi_models", "tianzi_service"}:
             raise ModuleNotFoundError(name)
 
 sys.meta_path.insert(0, Blocked())

@@ -11,14 +11,14 @@ from typing import Any
 
 import grpc
 import pytest
-import tianzi
-from tianzi import AsyncClient, Client
-from tianzi.v1 import ocr_pb2, ocr_pb2_grpc
 
-from service.server import build_server
-from service.settings import Settings
+import tianzi
 from tests.fakes import FakeCloze, FakeOcr
 from tests.service.calls import nth, until
+from tianzi import AsyncClient, Client
+from tianzi.v1 import ocr_pb2, ocr_pb2_grpc
+from tianzi_service.server import build_server
+from tianzi_service.settings import Settings
 
 Serving = Callable[..., Any]
 ROOT = Path(__file__).resolve().parents[2]

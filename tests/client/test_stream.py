@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
-import tianzi
-from tianzi import AsyncClient, Client, TianziError
 
+import tianzi
 from tests.fakes import FakeOcr
 from tests.service.calls import nth
+from tianzi import AsyncClient, Client, TianziError
 
 Many = Callable[..., list[Any]]
 

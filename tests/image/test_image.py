@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from tianzi import Client, TianziError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,8 +90,8 @@ def test_size_and_labels(image: dict[str, object]) -> None:
 def test_holds_nothing_for_building_or_training(image: dict[str, object]) -> None:
     listing = "ls /opt/tianzi/lib/python3*/site-packages; command -v gcc cc strip || true"
     there = set(engine("run", "--rm", "--entrypoint=sh", IMAGE, "-c", listing).split())
-    assert {"onnxruntime", "tianzi", "service", "models"} <= there
-    assert not there & {"torch", "training", "pip", "setuptools", "pyarrow"}
+    assert {"onnxruntime", "tianzi", "tianzi_service", "tianzi_models"} <= there
+    assert not there & {"torch", "tianzi_training", "pip", "setuptools", "pyarrow"}
     assert not [name for name in there if name.startswith("/")]
 
 

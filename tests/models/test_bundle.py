@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models import bundle as bundles
-from models.errors import BundleError, ModelNotFound
-from models.ocr.model import OcrModel
-from models.registry import load_model
 from tests.models.tiny import CHARSET, write_ocr_bundle
+from tianzi_models import bundle as bundles
+from tianzi_models.errors import BundleError, ModelNotFound
+from tianzi_models.ocr.model import OcrModel
+from tianzi_models.registry import load_model
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from models.cloze.joint import ROUNDS, fill, rounds
-from models.cloze.text import BLANK, ClozeInput
+from tianzi_models.cloze.joint import ROUNDS, fill, rounds
+from tianzi_models.cloze.text import BLANK, ClozeInput
 
 WORD = 10  # candidate k is the word WORD + k
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import bundle as bundles
-from models.cloze.model import CHARS, RUN_CELLS, STATE_CELLS, WORDS, ClozeModel, groups
-from models.cloze.types import ClozeRequest
-from models.errors import BundleError, InferenceError, InvalidInput
-from models.runtime import Session
 from tests.models.tiny_cloze import load_cloze, write_cloze_bundle
+from tianzi_models import bundle as bundles
+from tianzi_models.cloze.model import CHARS, RUN_CELLS, STATE_CELLS, WORDS, ClozeModel, groups
+from tianzi_models.cloze.types import ClozeRequest
+from tianzi_models.errors import BundleError, InferenceError, InvalidInput
+from tianzi_models.runtime import Session
 
 DOCUMENT = ("国王", "爱", "猫", "，", "猫", "爱", "XXXXX", "，", "猫", "爱", "XXXXX", "。")
 

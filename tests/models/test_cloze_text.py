@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.cloze.segment import folding, segment
-from models.cloze.text import BLANK, SEPARATOR, ClozeItem, TextEncoder, collate, word_chars
-from models.cloze.types import ClozeRequest
-from models.errors import InvalidInput
-from models.vocab import UNKNOWN, Vocab
 from tests.models.tiny_cloze import LIMITS, vocabularies
+from tianzi_models.cloze.segment import folding, segment
+from tianzi_models.cloze.text import BLANK, SEPARATOR, ClozeItem, TextEncoder, collate, word_chars
+from tianzi_models.cloze.types import ClozeRequest
+from tianzi_models.errors import InvalidInput
+from tianzi_models.vocab import UNKNOWN, Vocab
 
 WORDS, CHARS = vocabularies()
 ENCODER = TextEncoder(WORDS, CHARS, LIMITS)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from models.cloze.cmrc import read_answers, read_doc_query, to_request
-from models.cloze.types import ClozeRequest
-from models.errors import InvalidInput
+from tianzi_models.cloze.cmrc import read_answers, read_doc_query, to_request
+from tianzi_models.cloze.types import ClozeRequest
+from tianzi_models.errors import InvalidInput
 
 DEV = Path(__file__).resolve().parents[3] / "shared/data/cmrc2017/dev"
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from models.ocr.dots import is_dotted
-from models.ocr.image import normalize_crop
+from tianzi_models.ocr.dots import is_dotted
+from tianzi_models.ocr.image import normalize_crop
 
 SIDE = 60
 
@@ -33,7 +33,7 @@ def likeness(picture: Image.Image) -> float:
 def test_scattered_dots_are_joined(ink: int, ground: int, monkeypatch: pytest.MonkeyPatch) -> None:
     fax = drawing(ink, ground).convert("1")
     joined = likeness(fax)
-    monkeypatch.setattr("models.ocr.image.is_dotted", lambda _: False)
+    monkeypatch.setattr("tianzi_models.ocr.image.is_dotted", lambda _: False)
     assert joined > 0.75 and joined > likeness(fax) + 0.1
 
 

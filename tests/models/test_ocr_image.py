@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageDraw
 
-from models.errors import InvalidInput
-from models.ocr.image import FORMATS, SMALL_BYTES, decode_image, is_small, normalize_crop
+from tianzi_models.errors import InvalidInput
+from tianzi_models.ocr.image import FORMATS, SMALL_BYTES, decode_image, is_small, normalize_crop
 
 MAX = 4096
 CROP = 48

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import bundle as bundles
-from models.errors import BundleError
-from models.ocr.lattice import BIGRAMS, CANDIDATES, Bigrams, best_path
-from models.ocr.model import OcrModel
-from models.registry import load_model
-from models.vocab import Vocab
 from tests.models.tiny import CHARSET, write_ocr_bundle
-from training.bigrams import count, make_bigrams, pack, put
+from tianzi_models import bundle as bundles
+from tianzi_models.errors import BundleError
+from tianzi_models.ocr.lattice import BIGRAMS, CANDIDATES, Bigrams, best_path
+from tianzi_models.ocr.model import OcrModel
+from tianzi_models.registry import load_model
+from tianzi_models.vocab import Vocab
+from tianzi_training.bigrams import count, make_bigrams, pack, put
 
 
 def counted(

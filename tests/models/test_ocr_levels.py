@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from models.ocr.image import normalize_crop
-from models.ocr.levels import find_levels, ink_box
-from models.ocr.types import GrayArray
+from tianzi_models.ocr.image import normalize_crop
+from tianzi_models.ocr.levels import find_levels, ink_box
+from tianzi_models.ocr.types import GrayArray
 
 SIDE = 54
 Rng = np.random.Generator

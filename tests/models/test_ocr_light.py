@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from models.ocr.image import normalize_crop
-from models.ocr.light import flatten_light
-from models.ocr.types import GrayArray
+from tianzi_models.ocr.image import normalize_crop
+from tianzi_models.ocr.light import flatten_light
+from tianzi_models.ocr.types import GrayArray
 
 SIDE = 52
 

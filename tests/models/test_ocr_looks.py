@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from models import bundle as bundles
-from models.ocr.looks import LOOKS, Looks, is_unsure, mean
-from models.ocr.model import OcrModel
-from models.ocr.types import OcrItem, OcrOutput
-from models.runtime import Session
 from tests.models.tiny import CROP_PX, write_ocr_bundle
+from tianzi_models import bundle as bundles
+from tianzi_models.ocr.looks import LOOKS, Looks, is_unsure, mean
+from tianzi_models.ocr.model import OcrModel
+from tianzi_models.ocr.types import OcrItem, OcrOutput
+from tianzi_models.runtime import Session
 
 SIDE = 48
 

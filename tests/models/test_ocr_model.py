@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models import bundle as bundles
-from models.errors import InferenceError, InvalidInput
-from models.ocr.allowed import KINDS, PENALTY, AllowedSets
-from models.ocr.model import OcrModel
-from models.ocr.types import OcrRequest
-from models.runtime import Session
 from tests.models.tiny import CROP_PX, write_ocr_bundle
+from tianzi_models import bundle as bundles
+from tianzi_models.errors import InferenceError, InvalidInput
+from tianzi_models.ocr.allowed import KINDS, PENALTY, AllowedSets
+from tianzi_models.ocr.model import OcrModel
+from tianzi_models.ocr.types import OcrRequest
+from tianzi_models.runtime import Session
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,13 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, save
 
-from models import bundle as bundles
-from models import registry, runtime
-from models.buckets import GRAPH_ID, Buckets, bucket_of
-from models.errors import BundleError, InferenceError, ModelNotReady
-from models.gpu import CPU, CUDA, TENSORRT, Gpu, providers
-from models.runtime import Session
 from tests.models.tiny import CROP_PX, ocr_graph, write_ocr_bundle
+from tianzi_models import bundle as bundles
+from tianzi_models import registry, runtime
+from tianzi_models.buckets import GRAPH_ID, Buckets, bucket_of
+from tianzi_models.errors import BundleError, InferenceError, ModelNotReady
+from tianzi_models.gpu import CPU, CUDA, TENSORRT, Gpu, providers
+from tianzi_models.runtime import Session
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, checker, helper, numpy_helper, save
 
-from models import bundle as bundles
-from models.ocr.model import OcrModel
+from tianzi_models import bundle as bundles
+from tianzi_models.ocr.model import OcrModel
 
 CROP_PX = 16
 CHARSET = ["空", "满", "甲", "乙", "丙"]

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, checker, helper, numpy_helper, save
 
-from models import bundle as bundles
-from models.cloze.model import CHARS, WORDS, ClozeModel
-from models.cloze.text import CHARS_PER_WORD, RESERVED
-from models.runtime import Session
-from models.vocab import Vocab
+from tianzi_models import bundle as bundles
+from tianzi_models.cloze.model import CHARS, WORDS, ClozeModel
+from tianzi_models.cloze.text import CHARS_PER_WORD, RESERVED
+from tianzi_models.runtime import Session
+from tianzi_models.vocab import Vocab
 
 LIMITS = {"max_characters": 200, "max_blanks": 3, "max_candidates": 4, "max_top_k": 10}
 KNOWN_WORDS = ("国王", "猫", "鱼")

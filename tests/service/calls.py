@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 import pytest
+
 from tianzi.v1 import ocr_pb2
 
 

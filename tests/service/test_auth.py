@@ -7,16 +7,16 @@ from typing import Any
 
 import grpc
 import pytest
-import tianzi
 from grpc_health.v1 import health_pb2
 from grpc_status import rpc_status
+
+import tianzi
+from tests.service.calls import code, failure, image, nth
 from tianzi import AsyncClient
 from tianzi.v1 import ocr_pb2, server_pb2
-
-from service.auth import Tokens
-from service.errors import PermissionDenied, Unauthenticated
-from service.observer import Metadata, Observer
-from tests.service.calls import code, failure, image, nth
+from tianzi_service.auth import Tokens
+from tianzi_service.errors import PermissionDenied, Unauthenticated
+from tianzi_service.observer import Metadata, Observer
 
 GOOD, OTHER = "correct-horse-battery", "staple-of-a-good-length"
 UNAUTHENTICATED, DENIED = grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.errors import InferenceError, InvalidInput, ModelNotReady
-from service.batcher import TURNS, Batcher
+from tianzi_models.errors import InferenceError, InvalidInput, ModelNotReady
+from tianzi_service.batcher import TURNS, Batcher
 
 POISON = -1
 

@@ -21,9 +21,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from models.errors import DeadlineExceeded, InferenceError, ModelNotReady
-from service.batcher import Batcher
-from service.row_queue import BULK_SHARE, UNLIKE
+from tianzi_models.errors import DeadlineExceeded, InferenceError, ModelNotReady
+from tianzi_service.batcher import Batcher
+from tianzi_service.row_queue import BULK_SHARE, UNLIKE
 
 
 @dataclass(eq=False)

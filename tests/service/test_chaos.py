@@ -11,16 +11,16 @@ from typing import Any
 
 import grpc
 import pytest
-from tianzi.v1 import ocr_pb2, ocr_pb2_grpc
 
 from tests.service.calls import image, until
+from tianzi.v1 import ocr_pb2, ocr_pb2_grpc
 
 ROOT = Path(__file__).resolve().parents[2]
 
 SERVE = """
 import asyncio, time
-from service import server
-from service.settings import Settings
+from tianzi_service import server
+from tianzi_service.settings import Settings
 from tests.fakes import FakeCloze, FakeOcr
 
 class SlowOcr(FakeOcr):

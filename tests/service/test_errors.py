@@ -8,15 +8,15 @@ from typing import Any
 import grpc
 import pytest
 from google.rpc import error_details_pb2
-from inference import grpc_service_pb2 as oip
-from tianzi.v1 import ocr_pb2
 
-import models
-import service
-from models import errors
-from service.errors import CODES, RETRY_MS, to_status
-from service.logs import request_id
+import tianzi_models
+import tianzi_service
+from inference import grpc_service_pb2 as oip
 from tests.service.calls import failure, image
+from tianzi.v1 import ocr_pb2
+from tianzi_models import errors
+from tianzi_service.errors import CODES, RETRY_MS, to_status
+from tianzi_service.logs import request_id
 
 START_ONLY = {errors.BundleError}
 """Ends the start, so that no call ever meets it."""
@@ -39,11 +39,15 @@ def details(error: Exception) -> dict[str, Any]:
 
 
 def test_every_domain_error_has_a_code() -> None:
-    for package in (models, service):
+    for package in (tianzi_models, tianzi_service):
         for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
             if not module.name.endswith(("__main__", "ray_engine")):  # the latter needs an extra
                 importlib.import_module(module.name)
-    ours = {cls for cls in subclasses(errors.TianziError) if cls.__module__.startswith(("models.", "service."))}
+    ours = {
+        cls
+        for cls in subclasses(errors.TianziError)
+        if cls.__module__.startswith(("tianzi_models.", "tianzi_service."))
+    }
     assert ours == set(CODES) | START_ONLY
     assert not START_ONLY & set(CODES)
 

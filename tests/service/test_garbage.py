@@ -13,13 +13,13 @@ import grpc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tianzi import Client
 
-from service.server import build_server
-from service.settings import Settings
 from tests.fakes import FakeCloze, FakeOcr
 from tests.limits import with_room
 from tests.service.calls import image, nth
+from tianzi import Client
+from tianzi_service.server import build_server
+from tianzi_service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -153,8 +153,12 @@ def _fuzzed() -> tuple[int, Client]:
 
 def test_a_server_whose_disk_is_full_serves(tmp_path: Path) -> None:
     """Neither the temporary folder nor any other file is written to: the real models load and answer."""
-    command = [sys.executable, "-m", "service", "serve", "--port", "0", "--drain-s", "0", "--log-format", "json"]
-    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": f"{ROOT}:{ROOT / 'proto'}"}
+    command = [sys.executable, "-m", "tianzi_service", "serve", "--port", "0", "--drain-s", "0", "--log-format", "json"]
+    environment = {
+        **os.environ,
+        "TMPDIR": str(tmp_path),
+        "PYTHONPATH": ":".join(str(ROOT / root) for root in ("proto", "models", "service")),
+    }
     with subprocess.Popen(
         with_room(0, command), cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
     ) as process:

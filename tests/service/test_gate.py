@@ -5,15 +5,15 @@ from typing import Any
 import grpc
 import pytest
 from grpc_status import rpc_status
-from tianzi.v1 import cloze_pb2, ocr_pb2
 
-from service.batcher import Batcher
-from service.errors import RETRY_MS
-from service.outlook import Outlook
 from tests.fakes import FakeOcr
 from tests.service.calls import code, failure, image, nth, until
 from tests.service.test_auth import Calls, bearer
 from tests.service.test_observer import Notes
+from tianzi.v1 import cloze_pb2, ocr_pb2
+from tianzi_service.batcher import Batcher
+from tianzi_service.errors import RETRY_MS
+from tianzi_service.outlook import Outlook
 
 RECOGNIZE = "/tianzi.v1.OcrService/Recognize"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from service.batcher import Batcher
 from tests.service.test_batcher_machine import ClockLoop, ManualEngine
+from tianzi_service.batcher import Batcher
 
 TICK_S = 0.001
 ROWS, RUN_TICKS = 8, 18

@@ -4,10 +4,9 @@ import asyncio
 from collections import Counter
 from typing import Any
 
-from tianzi.v1 import cloze_pb2, ocr_pb2
-
-from service.observer import Observer, Reason, Timing
 from tests.service.calls import code, image, until
+from tianzi.v1 import cloze_pb2, ocr_pb2
+from tianzi_service.observer import Observer, Reason, Timing
 
 
 class Notes(Observer):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from google.protobuf import descriptor_pb2
+
 from inference import grpc_service_pb2, model_config_pb2
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,13 +6,13 @@ from typing import Any
 
 import grpc
 import pytest
-from tianzi.v1 import cloze_pb2, ocr_pb2
 
-from service.batcher import Batcher
-from service.errors import RETRY_MS
-from service.transport import channel_options
 from tests.service.calls import code, failure, image, until
 from tests.service.test_observer import Notes
+from tianzi.v1 import cloze_pb2, ocr_pb2
+from tianzi_service.batcher import Batcher
+from tianzi_service.errors import RETRY_MS
+from tianzi_service.transport import channel_options
 
 
 async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(serving: Any, fake_ocr: Any) -> None:
@@ -62,7 +62,7 @@ async def test_a_stream_is_not_read_beyond_its_window(
 ) -> None:
     # gRPC widens its own window while it measures the connection, on a fast one beyond all that is sent here.
     fixed = ("grpc.http2.bdp_probe", 0)
-    monkeypatch.setattr("service.transport.channel_options", lambda *given: [*channel_options(*given), fixed])
+    monkeypatch.setattr("tianzi_service.transport.channel_options", lambda *given: [*channel_options(*given), fixed])
     sent = []
 
     async def requests() -> AsyncIterator[ocr_pb2.StreamRecognizeRequest]:
@@ -84,7 +84,7 @@ async def test_a_stream_is_not_read_beyond_its_window(
 async def test_cancelling_one_of_several_batched_calls(
     serving: Any, fake_ocr: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("DEBUG", "service")
+    caplog.set_level("DEBUG", "tianzi_service")
     fake_ocr.gate.clear()
     async with serving() as running:
         calls = [running.ocr.Recognize(image(b"first"))]
@@ -117,7 +117,7 @@ async def test_a_call_that_would_have_hardly_enough_time_is_refused_at_once(
 async def test_a_call_whose_deadline_passes_in_the_queue_never_runs(
     serving: Any, fake_ocr: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("DEBUG", "service")
+    caplog.set_level("DEBUG", "tianzi_service")
     fake_ocr.gate.clear()
     async with serving(queue_rows=3) as running:
         first = running.ocr.Recognize(image(b"first"))
@@ -136,7 +136,7 @@ async def test_a_call_whose_deadline_passes_in_the_queue_never_runs(
 async def test_cancelling_a_stream_cancels_its_rows(
     serving: Any, fake_ocr: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level("DEBUG", "service")
+    caplog.set_level("DEBUG", "tianzi_service")
     fake_ocr.gate.clear()
     async with serving() as running:
         first = running.ocr.Recognize(image(b"first"))

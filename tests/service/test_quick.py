@@ -5,11 +5,11 @@ from typing import Any
 
 import grpc
 import pytest
-from inference import grpc_service_pb2 as oip
-from tianzi.v1 import ocr_pb2
 
+from inference import grpc_service_pb2 as oip
 from tests.service.calls import code, failure, image, nth, until
 from tests.service.test_observer import Notes
+from tianzi.v1 import ocr_pb2
 
 
 @pytest.fixture(autouse=True)

@@ -12,14 +12,14 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2
-from inference import grpc_service_pb2 as oip
-from tianzi.v1 import cloze_pb2, ocr_pb2, server_pb2
 
-from models.errors import BundleError
-from service.observer import Observer
-from service.reload import Reloader
+from inference import grpc_service_pb2 as oip
 from tests.fakes import FakeModel, FakeOcr
 from tests.service.calls import code, failure, image, until
+from tianzi.v1 import cloze_pb2, ocr_pb2, server_pb2
+from tianzi_models.errors import BundleError
+from tianzi_service.observer import Observer
+from tianzi_service.reload import Reloader
 
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
 
@@ -108,8 +108,8 @@ async def test_the_collector_is_told_of_a_change(
         nonlocal settled
         settled += 1
 
-    monkeypatch.setattr("service.reload.SETTLE_S", 0.01)
-    monkeypatch.setattr("service.reload.settle", settle)
+    monkeypatch.setattr("tianzi_service.reload.SETTLE_S", 0.01)
+    monkeypatch.setattr("tianzi_service.reload.settle", settle)
     async with reloading() as (_, reloader):
         await reloader.refresh()
         repository.put(8)

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from models.errors import DeadlineExceeded, ModelNotReady
-from service.batcher import Batcher
-from service.engine import EngineThread
-from service.row_queue import Call, RowQueue
 from tests.service.calls import until
+from tianzi_models.errors import DeadlineExceeded, ModelNotReady
+from tianzi_service.batcher import Batcher
+from tianzi_service.engine import EngineThread
+from tianzi_service.row_queue import Call, RowQueue
 
 
 def filled(rows: RowQueue[str, str], *names: str, urgent: bool, cost: int = 1, deadline_s: float | None = None) -> None:

@@ -18,12 +18,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
-from tianzi.v1 import cloze_pb2, ocr_pb2, ocr_pb2_grpc
 
-from models.errors import BundleError
-from service import server
-from service.settings import Settings
 from tests.service.calls import code, image, nth, until
+from tianzi.v1 import cloze_pb2, ocr_pb2, ocr_pb2_grpc
+from tianzi_models.errors import BundleError
+from tianzi_service import server
+from tianzi_service.settings import Settings
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -136,8 +136,8 @@ async def test_a_stopped_server_leaves_no_thread(serving: Any) -> None:
 
 SERVE = """
 import asyncio, time
-from service import server
-from service.settings import Settings
+from tianzi_service import server
+from tianzi_service.settings import Settings
 from tests.fakes import FakeCloze, FakeOcr
 
 class SlowOcr(FakeOcr):

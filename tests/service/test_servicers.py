@@ -10,11 +10,11 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
+
+from tests.service.calls import failure, image, nth
 from tianzi import __version__
 from tianzi.v1 import cloze_pb2, ocr_pb2, server_pb2
-
-from models.errors import InvalidInput
-from tests.service.calls import failure, image, nth
+from tianzi_models.errors import InvalidInput
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 INTERNAL = grpc.StatusCode.INTERNAL
@@ -336,11 +336,11 @@ async def test_the_request_id_comes_back(serving: Any, given: str | None, return
 
 
 async def test_calls_are_logged_at_debug_without_their_payload(serving: Any, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("DEBUG", "service")
+    caplog.set_level("DEBUG", "tianzi_service")
     async with serving() as running:
         await running.cloze.Fill(cloze_pb2.FillRequest(text="秘密"))
         await failure(running.cloze.Fill(cloze_pb2.FillRequest(text="")))
-    lines = [record.getMessage() for record in caplog.records if record.name == "service.errors"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "tianzi_service.errors"]
     assert [line.rpartition(" ms")[0].rpartition(" ")[0] for line in lines] == [
         "/tianzi.v1.ClozeService/Fill OK",
         "/tianzi.v1.ClozeService/Fill INVALID_ARGUMENT",
@@ -369,7 +369,7 @@ async def test_writing_a_long_batch_lets_others_have_their_turn(serving: Any, mo
         time.sleep(0.01)
         seen.append(turns)
 
-    monkeypatch.setattr("service.codec.cloze_response", slow)
+    monkeypatch.setattr("tianzi_service.codec.cloze_response", slow)
     async with serving() as running:
         batch = cloze_pb2.BatchFillRequest(requests=[cloze_pb2.FillRequest(text="a")] * 20)
         other = asyncio.create_task(others())

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from models.gpu import Gpu
-from service.settings import Settings, available_cpus
+from tianzi_models.gpu import Gpu
+from tianzi_service.settings import Settings, available_cpus
 
 
 def test_arguments_win_over_the_environment_and_that_over_defaults(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,11 +7,11 @@ import threading
 
 import pytest
 
-from service import threads
-from service.engine import EngineThread
-from service.process import COMPUTING_NICE, NICE_ON_ONE_CORE
-from service.threads import Crew
 from tests.fakes import WAIT_S
+from tianzi_service import threads
+from tianzi_service.engine import EngineThread
+from tianzi_service.process import COMPUTING_NICE, NICE_ON_ONE_CORE
+from tianzi_service.threads import Crew
 
 
 async def test_each_call_gets_its_own_outcome() -> None:

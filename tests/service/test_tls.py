@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tianzi
 from pydantic import ValidationError
-from tianzi import TLS, AsyncClient, Client, Unavailable
 
-from service.settings import Settings
+import tianzi
 from tests.certificates import Authority, Pair
 from tests.service.calls import nth
+from tianzi import TLS, AsyncClient, Client, Unavailable
+from tianzi_service.settings import Settings
 
 NO_RETRIES = [("grpc.enable_retries", 0)]
 

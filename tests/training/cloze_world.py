@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.config import ClozeConfig
+from tianzi_training.config import ClozeConfig
 
 WHO = ("木匠", "国王", "公主", "裁缝", "渔夫", "猴子")
 WHAT = ("桌子", "宝剑", "苹果", "衣服", "小船", "葫芦")

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from training import average
-from training.config import ConfigError, TrainConfig
-from training.loop import CHECKPOINT, load_checkpoint, run_folder, save_checkpoint
+from tianzi_training import average
+from tianzi_training.config import ConfigError, TrainConfig
+from tianzi_training.loop import CHECKPOINT, load_checkpoint, run_folder, save_checkpoint
 
 CONFIG = TrainConfig(task="test", name="test", steps=40, batch_size=4, lr=1e-3)
 
@@ -90,5 +90,5 @@ def test_weights_that_do_not_fit_are_refused(weights: dict[str, Tensor]) -> None
 
 
 def test_the_command_says_what_is_missing(capsys: pytest.CaptureFixture[str]) -> None:
-    assert average.main(["none.toml", "models/ocr/1"]) == 1
+    assert average.main(["none.toml", "models/bundles/ocr/1"]) == 1
     assert "none.toml" in capsys.readouterr().err

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models.bundle import MANIFEST
-from models.registry import load_model
 from tests.models.tiny import write_ocr_bundle
-from training import bigrams
-from training.bigrams import LEAST, MU, count, count_shares, main, make_bigrams
+from tianzi_models.bundle import MANIFEST
+from tianzi_models.registry import load_model
+from tianzi_training import bigrams
+from tianzi_training.bigrams import LEAST, MU, count, count_shares, main, make_bigrams
 
 
 def test_pairs_are_counted_and_weighed() -> None:

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from models.cloze.text import BLANK, SEPARATOR
-from models.vocab import PAD, UNKNOWN
 from tests.training.cloze_world import WHAT, WHO, world_config, write_world
-from training.cloze import ClozeTask
-from training.config import ConfigError
-from training.data import cloze_text
-from training.data.cloze import blank_out, draw_document, encode_question
-from training.data.cloze_text import read_text
+from tianzi_models.cloze.text import BLANK, SEPARATOR
+from tianzi_models.vocab import PAD, UNKNOWN
+from tianzi_training.cloze import ClozeTask
+from tianzi_training.config import ConfigError
+from tianzi_training.data import cloze_text
+from tianzi_training.data.cloze import blank_out, draw_document, encode_question
+from tianzi_training.data.cloze_text import read_text
 
 
 @pytest.fixture(scope="module")

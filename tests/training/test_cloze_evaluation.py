@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageFont
 
-from models.cloze.model import ClozeModel
-from models.cloze.types import BlankAnswer, WordCandidate
 from tests.models.tiny_cloze import load_cloze
-from training.cloze_pictures import LINE_PX, draw_explanations
-from training.config import ConfigError
-from training.evaluate_cloze import calibration_error, evaluate
+from tianzi_models.cloze.model import ClozeModel
+from tianzi_models.cloze.types import BlankAnswer, WordCandidate
+from tianzi_training.cloze_pictures import LINE_PX, draw_explanations
+from tianzi_training.config import ConfigError
+from tianzi_training.evaluate_cloze import calibration_error, evaluate
 
 DOC_QUERY = """1 ||| 国王 有 一 只 猫 ， 猫 爱 吃 鱼 。
 2 ||| XXXXX 跑 了 。

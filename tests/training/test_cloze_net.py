@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.cloze.text import BLANK
 from tests.training.cloze_world import world_config
-from training.cloze import ClozeTask
-from training.cloze_loss import AXES
-from training.export import export
-from training.loop import evaluated, load_matching, seed_everything, train
-from training.nets.cloze import ClozeNet, reversal
+from tianzi_models.cloze.text import BLANK
+from tianzi_training.cloze import ClozeTask
+from tianzi_training.cloze_loss import AXES
+from tianzi_training.export import export
+from tianzi_training.loop import evaluated, load_matching, seed_everything, train
+from tianzi_training.nets.cloze import ClozeNet, reversal
 
 NETS = ("cloze", "two-hops", "deep", "attention", "cloze-aoa", "cloze-seed")
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from training.config import ClozeConfig, ConfigError, OcrConfig, load_config, parse_config, read_experiment
-from training.train import main
+from tianzi_training.config import ClozeConfig, ConfigError, OcrConfig, load_config, parse_config, read_experiment
+from tianzi_training.train import main
 
-CONFIGS = Path(__file__).parents[2] / "training" / "configs"
+CONFIGS = Path(__file__).parents[2] / "training/tianzi_training/configs"
 MINIMUM = {"task": "ocr", "name": "x", "steps": 10, "batch_size": 32, "lr": 0.1}
 
 

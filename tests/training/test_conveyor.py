@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from tests.training.latin import LATIN
-from training.config import OcrConfig
-from training.data.conveyor import Conveyor
-from training.data.glyphs import Glyphs
-from training.data.ocr import OcrBatches
-from training.loop import GpuFed
-from training.ocr import OcrTask
+from tianzi_training.config import OcrConfig
+from tianzi_training.data.conveyor import Conveyor
+from tianzi_training.data.glyphs import Glyphs
+from tianzi_training.data.ocr import OcrBatches
+from tianzi_training.loop import GpuFed
+from tianzi_training.ocr import OcrTask
 
 CPU = torch.device("cpu")
 CONFIG = OcrConfig(task="ocr", name="test", lr=1e-3, steps=10, batch_size=32, group=8, crop_px=32)

@@ -12,10 +12,10 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from training.config import TrainConfig
-from training.loop import CHECKPOINT, CURVE, LOG, learning_rate, load_matching, run_folder, train
-from training.nets.ocr import OcrNet
-from training.weights import deepened, widened
+from tianzi_training.config import TrainConfig
+from tianzi_training.loop import CHECKPOINT, CURVE, LOG, learning_rate, load_matching, run_folder, train
+from tianzi_training.nets.ocr import OcrNet
+from tianzi_training.weights import deepened, widened
 
 
 class Parabola(Dataset[tuple[Tensor, Tensor]]):

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from models import bundle as bundles
-from models.cloze.model import ClozeModel
-from models.registry import load_model
 from tests.models.tiny_cloze import write_cloze_bundle
 from tests.training.cloze_world import WHAT, WHO, world_config
-from training.cloze import ClozeTask
-from training.config import ClozeConfig, ConfigError
-from training.evaluate_made import BLANKS, CHOICES, MARK, SURE, Maker, evaluate
+from tianzi_models import bundle as bundles
+from tianzi_models.cloze.model import ClozeModel
+from tianzi_models.registry import load_model
+from tianzi_training.cloze import ClozeTask
+from tianzi_training.config import ClozeConfig, ConfigError
+from tianzi_training.evaluate_made import BLANKS, CHOICES, MARK, SURE, Maker, evaluate
 
 LIMITS = {"max_characters": 2000, "max_blanks": 8, "max_candidates": 100}
 

@@ -12,27 +12,27 @@ import pytest
 import torch
 from PIL import Image
 
-from models import bundle as bundles
-from models.ocr.model import OcrModel
-from models.ocr.types import OcrRequest
-from models.registry import load_model
-from models.runtime import Session
-from training import evaluate_ocr
-from training import export as export_module
-from training import ocr as ocr_module
-from training.config import ConfigError, OcrConfig
-from training.data import glyphs as glyphs_module
-from training.data.glyphs import Font
-from training.evaluate import BEGIN, END, accuracy, record
-from training.export import OPSET, export, smaller_graphs, to_onnx
-from training.graph import fit_temperature, fit_with_feature
-from training.half import to_half
-from training.loop import load_matching, train
-from training.nets.activations import Damped
-from training.nets.ocr import OcrNet, OcrSeedNet
-from training.ocr import LOOKS_AGAIN_UNDER, OcrTask, build_net
-from training.quantize import fuse_norms
-from training.weights import MIN_ELEMENTS, read_weights, store_smaller
+from tianzi_models import bundle as bundles
+from tianzi_models.ocr.model import OcrModel
+from tianzi_models.ocr.types import OcrRequest
+from tianzi_models.registry import load_model
+from tianzi_models.runtime import Session
+from tianzi_training import evaluate_ocr
+from tianzi_training import export as export_module
+from tianzi_training import ocr as ocr_module
+from tianzi_training.config import ConfigError, OcrConfig
+from tianzi_training.data import glyphs as glyphs_module
+from tianzi_training.data.glyphs import Font
+from tianzi_training.evaluate import BEGIN, END, accuracy, record
+from tianzi_training.export import OPSET, export, smaller_graphs, to_onnx
+from tianzi_training.graph import fit_temperature, fit_with_feature
+from tianzi_training.half import to_half
+from tianzi_training.loop import load_matching, train
+from tianzi_training.nets.activations import Damped
+from tianzi_training.nets.ocr import OcrNet, OcrSeedNet
+from tianzi_training.ocr import LOOKS_AGAIN_UNDER, OcrTask, build_net
+from tianzi_training.quantize import fuse_norms
+from tianzi_training.weights import MIN_ELEMENTS, read_weights, store_smaller
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts/ttf"
 CATALOGUE = [

@@ -5,12 +5,12 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from models.ocr.image import normalize_crop
-from training.data.dice import Dice
-from training.data.glyphs import GLYPH_PX
-from training.data.spoiled import KINDS, spoil
-from training.data.surroundings import frame, neighbours, relief, rules, stamp, surround
-from training.data.wear import dots, emboss, gaps, holes, strike, wear
+from tianzi_models.ocr.image import normalize_crop
+from tianzi_training.data.dice import Dice
+from tianzi_training.data.glyphs import GLYPH_PX
+from tianzi_training.data.spoiled import KINDS, spoil
+from tianzi_training.data.surroundings import frame, neighbours, relief, rules, stamp, surround
+from tianzi_training.data.wear import dots, emboss, gaps, holes, strike, wear
 
 
 def glyphs(count: int = 4) -> np.ndarray:

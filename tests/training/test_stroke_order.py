@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.data import glyphs as glyphs_module
-from training.data import stroke_order
-from training.data.glyphs import GLYPH_PX, INK_PX
-from training.data.order import in_order
-from training.data.stroke_order import HELD_OUT, find_archive, load_stroke_order, read_archive
-from training.data.strokes import SPACING_PX
-from training.ocr_sets import build_sets
+from tianzi_training.data import glyphs as glyphs_module
+from tianzi_training.data import stroke_order
+from tianzi_training.data.glyphs import GLYPH_PX, INK_PX
+from tianzi_training.data.order import in_order
+from tianzi_training.data.stroke_order import HELD_OUT, find_archive, load_stroke_order, read_archive
+from tianzi_training.data.strokes import SPACING_PX
+from tianzi_training.ocr_sets import build_sets
 
 LICENCE = '<!-- <path d="M0,0L9,9"/> -->'
 PEN = '<path id="kvg:{name}-s{number}" kvg:type="x" d="{path}"/>'

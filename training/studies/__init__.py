@@ -1,1 +1,1 @@
-"""Studies: claims that can be run, each with a figure and a table: `python -m training.studies NAME`."""
+"""Studies: claims that can be run, each with a figure and a table: `python -m studies NAME`."""

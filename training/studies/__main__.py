@@ -1,4 +1,4 @@
-"""The studies' command: `python -m training.studies NAME [--quick] [--out FOLDER]`."""
+"""The studies' command: `python -m studies NAME [--quick] [--out FOLDER]`."""
 
 import argparse
 import sys
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from models.errors import TianziError
-from training.config import ConfigError
-from training.studies.report import Options, record
+from studies.report import Options, record
+from tianzi_models.errors import TianziError
+from tianzi_training.config import ConfigError
 
 STUDIES = ("fashion-mnist", "activations", "batch-norm", "boosting", "ocr-language-model")
 DOCUMENT = Path("docs/studies.md")
@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command; its exit code."""
     default = Options()
     parser = argparse.ArgumentParser(
-        prog="python -m training.studies", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        prog="python -m studies", description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(STUDIES)}; none for all")
     parser.add_argument("--quick", action="store_true", help="a few seconds each, to see that it works")
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in given.names or STUDIES:
         started = time.process_time()
         try:
-            table = import_module(f"training.studies.{name.replace('-', '_')}").run(options)
+            table = import_module(f"studies.{name.replace('-', '_')}").run(options)
         except (ConfigError, TianziError, OSError) as error:
             print(f"{name}: {error}", file=sys.stderr)
             return 1

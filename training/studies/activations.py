@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.data.charset import CONFUSABLE
-from training.nets.activations import ACTIVATIONS, Gated
-from training.nets.ocr import ConvBlock, OcrNet
-from training.studies.fitting import Recipe, as_tensors, fit_seeds, share_right
-from training.studies.images import Data, Part, read_digits, render_characters
-from training.studies.report import Options, Table, mean_sd, save, show_interval, subplots
+from studies.fitting import Recipe, as_tensors, fit_seeds, share_right
+from studies.images import Data, Part, read_digits, render_characters
+from studies.report import Options, Table, mean_sd, save, show_interval, subplots
+from tianzi_training.data.charset import CONFUSABLE
+from tianzi_training.nets.activations import ACTIVATIONS, Gated
+from tianzi_training.nets.ocr import ConvBlock, OcrNet
 
 NAMES = [*ACTIVATIONS, "glu"]
 CLAIMED = ("swish", "damped", "gelu")  # smooth, and not flat about 0

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.studies.fitting import Recipe, as_tensors, fit_seeds, share_right
-from training.studies.images import Data, Part, read_digits
-from training.studies.norms import KINDS, make_net
-from training.studies.report import Options, Table, mean_sd, save, subplots
-from training.studies.smoothness import Line, largest_stable_rate, look_along, top_curvature
+from studies.fitting import Recipe, as_tensors, fit_seeds, share_right
+from studies.images import Data, Part, read_digits
+from studies.norms import KINDS, make_net
+from studies.report import Options, Table, mean_sd, save, subplots
+from studies.smoothness import Line, largest_stable_rate, look_along, top_curvature
 
 RATE, BATCH, EVERY = 0.1, 128, 5
 REACH = tuple(RATE * factor for factor in (0.5, 1.0, 1.5, 2.0, 3.0, 4.0))  # as in arXiv:1805.11604 §3.1

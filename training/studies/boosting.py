@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.studies.adaboost import Floats, StumpNet, Vote, as_network, boost
-from training.studies.images import Data, Labels, Part, read_digits, render_characters
-from training.studies.report import Options, Table, mean_sd, save, show_interval, subplots
+from studies.adaboost import Floats, StumpNet, Vote, as_network, boost
+from studies.images import Data, Labels, Part, read_digits, render_characters
+from studies.report import Options, Table, mean_sd, save, show_interval, subplots
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
 

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.loop import pick_device
-from training.studies.convnets import MobileNet, WideResNet, cutout, flip, shift
-from training.studies.fitting import Change, Fitted, Recipe, fit, share_right
-from training.studies.images import FASHION, Data, read_digits, read_split
-from training.studies.report import Options, Table, mean_sd, save, show_interval, subplots
+from studies.convnets import MobileNet, WideResNet, cutout, flip, shift
+from studies.fitting import Change, Fitted, Recipe, fit, share_right
+from studies.images import FASHION, Data, read_digits, read_split
+from studies.report import Options, Table, mean_sd, save, show_interval, subplots
+from tianzi_training.loop import pick_device
 
 
 @dataclass(frozen=True)

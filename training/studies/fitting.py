@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.studies.images import Data, Part
+from studies.images import Data, Part
 
 Change = Callable[[Tensor, torch.Generator], Tensor]
 """What is done to the pictures of a batch (N, 1, H, W) before the network learns from them."""

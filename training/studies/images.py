@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from models.ocr.image import normalize_crop
-from training.config import ConfigError
-from training.data.augment import Augment
-from training.data.charset import build_charset
-from training.data.glyphs import Glyphs, load_glyphs, read_catalogue
-from training.data.ocr import GROUP
+from tianzi_models.ocr.image import normalize_crop
+from tianzi_training.config import ConfigError
+from tianzi_training.data.augment import Augment
+from tianzi_training.data.charset import build_charset
+from tianzi_training.data.glyphs import Glyphs, load_glyphs, read_catalogue
+from tianzi_training.data.ocr import GROUP
 
 # MD5 of each .gz as its makers publish it, and of what is inside MNIST's: copies that were packed anew are about.
 FASHION = {

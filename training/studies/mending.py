@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.base import Model
-from models.cloze.segment import segment
-from models.cloze.types import ClozeRequest
-from models.ocr.lattice import Bigrams, Place
+from tianzi_models.base import Model
+from tianzi_models.cloze.segment import segment
+from tianzi_models.cloze.types import ClozeRequest
+from tianzi_models.ocr.lattice import Bigrams, Place
 
 SURE = 0.99  # a place whose best candidate is as sure is not asked about
 WINDOW = 8  # characters on either side that decide where a word ends

@@ -7,18 +7,18 @@ from itertools import islice, product, repeat
 import numpy as np
 import numpy.typing as npt
 
-from models.bundle import default_root
-from models.cloze.segment import folding
-from models.ocr.allowed import is_hanzi
-from models.ocr.lattice import Bigrams, Place, best_path
-from models.ocr.model import OcrModel
-from models.registry import load_model
-from training.bigrams import EXPERIMENT, Counts, count_shares, make_bigrams, read_sources
-from training.config import ClozeConfig, load_config
-from training.data.cloze_text import variants
-from training.studies.mending import Mender, Scores, choose, neighbours
-from training.studies.report import Options, Table, save, subplots
-from training.studies.rows import Page, Printer, Reading, read_page, unseen
+from studies.mending import Mender, Scores, choose, neighbours
+from studies.report import Options, Table, save, subplots
+from studies.rows import Page, Printer, Reading, read_page, unseen
+from tianzi_models.bundle import default_root
+from tianzi_models.cloze.segment import folding
+from tianzi_models.ocr.allowed import is_hanzi
+from tianzi_models.ocr.lattice import Bigrams, Place, best_path
+from tianzi_models.ocr.model import OcrModel
+from tianzi_models.registry import load_model
+from tianzi_training.bigrams import EXPERIMENT, Counts, count_shares, make_bigrams, read_sources
+from tianzi_training.config import ClozeConfig, load_config
+from tianzi_training.data.cloze_text import variants
 
 LEVELS = ("clean", "15 % ink noise", "50 %", "75 %", "100 %")
 CHARACTERS = (360, 960)  # at each level: to choose weights by, to test

@@ -92,7 +92,7 @@ def record(document: Path, name: str, table: Table) -> None:
     Raises:
         ValueError: the document has no such marks.
     """
-    begin, end = f"<!-- {name}: written by training.studies -->", f"<!-- end of {name} -->"
+    begin, end = f"<!-- {name}: written by studies -->", f"<!-- end of {name} -->"
     before, found, rest = document.read_text(encoding="utf-8").partition(begin)
     _, closed, after = rest.partition(end)
     if not (found and closed):

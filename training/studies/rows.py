@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from models.base import Model
-from models.ocr.lattice import CANDIDATES, Place
-from models.ocr.types import GrayArray, OcrRequest
-from training.config import ConfigError
-from training.data.charset import build_charset
-from training.data.glyphs import Glyphs, load_glyphs, read_catalogue
-from training.ocr_sets import degrade, ink_noise
+from tianzi_models.base import Model
+from tianzi_models.ocr.lattice import CANDIDATES, Place
+from tianzi_models.ocr.types import GrayArray, OcrRequest
+from tianzi_training.config import ConfigError
+from tianzi_training.data.charset import build_charset
+from tianzi_training.data.glyphs import Glyphs, load_glyphs, read_catalogue
+from tianzi_training.ocr_sets import degrade, ink_noise
 
 BATCH = 64
 LENGTH = 20  # characters of a row

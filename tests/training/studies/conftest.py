@@ -10,10 +10,10 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from training.data import glyphs as glyphs_module
-from training.data.glyphs import Font
-from training.studies import images
-from training.studies.report import Options
+from studies import images
+from studies.report import Options
+from tianzi_training.data import glyphs as glyphs_module
+from tianzi_training.data.glyphs import Font
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts/ttf"
 CATALOGUE = [

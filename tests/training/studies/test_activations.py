@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from training.nets.activations import ACTIVATIONS, Gated
-from training.studies import activations
-from training.studies.activations import NAMES, Shift, make_activation, make_mlp, make_recogniser, probe, slope
-from training.studies.images import Part
-from training.studies.report import Options
+from studies import activations
+from studies.activations import NAMES, Shift, make_activation, make_mlp, make_recogniser, probe, slope
+from studies.images import Part
+from studies.report import Options
+from tianzi_training.nets.activations import ACTIVATIONS, Gated
 
 FORMULAS: dict[str, Callable[[float], float]] = {
     "relu": lambda x: max(x, 0.0),

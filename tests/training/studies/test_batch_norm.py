@@ -7,10 +7,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from training.studies import batch_norm
-from training.studies.norms import KINDS, Norm, make_net
-from training.studies.report import Options
-from training.studies.smoothness import Line, descends, largest_stable_rate, look_along, top_curvature
+from studies import batch_norm
+from studies.norms import KINDS, Norm, make_net
+from studies.report import Options
+from studies.smoothness import Line, descends, largest_stable_rate, look_along, top_curvature
 
 CURVATURES = torch.tensor([0.5, 3.0, -1.0], dtype=torch.float64)
 

@@ -10,10 +10,10 @@ from PIL import Image
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import AdaBoostClassifier
 
-from training.studies import boosting
-from training.studies.adaboost import StumpSearch, as_network, boost
-from training.studies.boosting import Halves, fine_tune, judge
-from training.studies.report import Options
+from studies import boosting
+from studies.adaboost import StumpSearch, as_network, boost
+from studies.boosting import Halves, fine_tune, judge
+from studies.report import Options
 
 Floats = npt.NDArray[np.float64]
 

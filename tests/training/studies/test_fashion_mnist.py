@@ -7,13 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
+from studies import fashion_mnist
+from studies.convnets import MobileNet, WideResNet, cutout, flip, shift
+from studies.fashion_mnist import NETS, SETTINGS, compose
+from studies.images import FASHION
+from studies.report import Options
 from tests.training.studies.conftest import draw_digits, write_idx
-from training.config import ConfigError
-from training.studies import fashion_mnist
-from training.studies.convnets import MobileNet, WideResNet, cutout, flip, shift
-from training.studies.fashion_mnist import NETS, SETTINGS, compose
-from training.studies.images import FASHION
-from training.studies.report import Options
+from tianzi_training.config import ConfigError
 
 
 def pictures(count: int = 400, side: int = 28) -> torch.Tensor:

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from studies import images
+from studies.images import FASHION, MNIST, read_idx, read_split, render_characters
+from studies.report import Options
 from tests.training.studies.conftest import draw_digits, write_idx
-from training.config import ConfigError
-from training.studies import images
-from training.studies.images import FASHION, MNIST, read_idx, read_split, render_characters
-from training.studies.report import Options
+from tianzi_training.config import ConfigError
 
 
 def test_an_idx_file_is_read(tmp_path: Path) -> None:

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from studies import ocr_language_model, rows
+from studies.mending import blanked, choose
+from studies.ocr_language_model import Outcome, judge, net_share
+from studies.report import Options
+from studies.rows import Reading, unseen
 from tests.training.studies.conftest import CATALOGUE
-from training.config import ConfigError
-from training.studies import ocr_language_model, rows
-from training.studies.mending import blanked, choose
-from training.studies.ocr_language_model import Outcome, judge, net_share
-from training.studies.report import Options
-from training.studies.rows import Reading, unseen
+from tianzi_training.config import ConfigError
 
 
 def test_a_blank_takes_the_words_of_all_spellings() -> None:

@@ -1,6 +1,0 @@
-"""python -m service: the command `tianzi`."""
-
-from service.cli import app
-
-if __name__ == "__main__":  # processes that score's workers run in import this, too
-    app(prog_name="tianzi")
