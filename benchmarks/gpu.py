@@ -31,8 +31,8 @@ from tianzi_models.registry import MODELS
 from tianzi_models.runtime import Session
 from tianzi_service.local import Local
 from tianzi_service.settings import Settings
-from tianzi_training.half import to_half
-from tianzi_training.tidy import drop_zero_biases
+from tianzi_training.export.fp16 import to_half
+from tianzi_training.export.tidy import drop_zero_biases
 
 Feeds: TypeAlias = Mapping[str, np.ndarray[Any, Any]]
 Run: TypeAlias = Callable[[Feeds], dict[str, np.ndarray[Any, Any]]]

@@ -13,8 +13,8 @@ from torch import nn
 
 from tianzi_models.runtime import Session
 from tianzi_training.config import OcrConfig, load_config
-from tianzi_training.data.charset import build_charset
-from tianzi_training.ocr import build_net
+from tianzi_training.ocr.data.charset import build_charset
+from tianzi_training.ocr.task import build_net
 
 CONFIGS = Path(__file__).resolve().parents[1] / "training/tianzi_training/configs"
 NETWORKS = {

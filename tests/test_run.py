@@ -23,7 +23,7 @@ NO_VENV = '[ "$1" = -V ] && echo Python 3.12.3 && exit; exit 4'
 def checkout(tmp_path: Path) -> Path:
     """A folder with run alone, in a path with a space, and no .venv."""
     folder = tmp_path / "my checkout"
-    (folder / "training/tianzi_training").mkdir(parents=True)
+    (folder / "training/tianzi_training/ocr/data").mkdir(parents=True)
     for name in ("run", "pyproject.toml"):
         shutil.copy(ROOT / name, folder / name)
     return folder
@@ -186,7 +186,7 @@ def test_failed_install_shows_the_error_and_is_tried_again(installed: Path) -> N
 
 def test_fonts_are_installed_from_their_list(installed: Path) -> None:
     kinds = "# Fonts\ndebian fonts-a\nnpm @fontsource/b\ndebian fonts-c\npypi strokes==1\n"
-    (installed / "training/tianzi_training/fonts.txt").write_text(kinds)
+    (installed / "training/tianzi_training/ocr/data/fonts.txt").write_text(kinds)
     record = f'echo "${{0##*/}} $*" >>"{installed}/called"'
     assert run(installed, "fonts", programs={"apt-get": record, "sudo": record, "npm": record}).returncode == 0
     called = (installed / "called").read_text()
@@ -196,7 +196,7 @@ def test_fonts_are_installed_from_their_list(installed: Path) -> None:
 
 
 def test_fonts_without_npm_say_so(checkout: Path) -> None:
-    (checkout / "training/tianzi_training/fonts.txt").write_text("debian fonts-a\n")
+    (checkout / "training/tianzi_training/ocr/data/fonts.txt").write_text("debian fonts-a\n")
     result = run(checkout, "fonts")
     assert result.returncode == 1
     assert "fonts-a" in result.stderr

@@ -16,7 +16,7 @@ class Gpu:
     """Choices that matter on a graphics card only."""
 
     fp16: bool = True
-    """Whether to run a bundle's fp16 graph, where it has one: see tianzi_training.half."""
+    """Whether to run a bundle's fp16 graph, where it has one: see tianzi_training.export.fp16."""
     buffers: bool = True
     """Whether runs of a bucketed model keep their tensors on the card: see tianzi_models.buckets."""
     graph_rows: int = 0

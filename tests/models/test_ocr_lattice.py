@@ -13,7 +13,7 @@ from tianzi_models.ocr.lattice import BIGRAMS, CANDIDATES, Bigrams, best_path
 from tianzi_models.ocr.model import OcrModel
 from tianzi_models.registry import load_model
 from tianzi_models.vocab import Vocab
-from tianzi_training.bigrams import count, make_bigrams, pack, put
+from tianzi_training.ocr.bigram_lm import count, make_bigrams, pack, put
 
 
 def counted(

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.training.latin import FONT, LATIN
-from tianzi_training.data.glyphs import Glyphs, render_font
+from tianzi_training.ocr.data.glyphs import Glyphs, render_font
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tianzi_training import average
 from tianzi_training.config import ConfigError, TrainConfig
+from tianzi_training.export import average
 from tianzi_training.loop import CHECKPOINT, load_checkpoint, run_folder, save_checkpoint
 
 CONFIG = TrainConfig(task="test", name="test", steps=40, batch_size=4, lr=1e-3)

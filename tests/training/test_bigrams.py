@@ -9,8 +9,8 @@ import pytest
 from tests.models.tiny import write_ocr_bundle
 from tianzi_models.bundle import MANIFEST
 from tianzi_models.registry import load_model
-from tianzi_training import bigrams
-from tianzi_training.bigrams import LEAST, MU, count, count_shares, main, make_bigrams
+from tianzi_training.ocr import bigram_lm
+from tianzi_training.ocr.bigram_lm import LEAST, MU, count, count_shares, main, make_bigrams
 
 
 def test_pairs_are_counted_and_weighed() -> None:
@@ -24,8 +24,8 @@ def test_pairs_are_counted_and_weighed() -> None:
 def test_a_text_counts_by_its_share_whatever_its_length() -> None:
     counts = count_shares({"long": ("ab" * 500, 0.25), "short": ("cd" * 5, 0.75), "unused": ("ef" * 50, 0.0)})
     assert set(counts.singles) == set("abcd")
-    assert counts.singles["c"] == pytest.approx(0.75 * bigrams.MILLIONS * 1e6 / 2)
-    assert counts.singles["a"] == pytest.approx(0.25 * bigrams.MILLIONS * 1e6 / 2)
+    assert counts.singles["c"] == pytest.approx(0.75 * bigram_lm.MILLIONS * 1e6 / 2)
+    assert counts.singles["a"] == pytest.approx(0.25 * bigram_lm.MILLIONS * 1e6 / 2)
 
 
 def test_only_what_is_wanted_and_heavy_enough_is_kept() -> None:
@@ -44,7 +44,7 @@ def test_the_command_puts_them_into_a_bundle(
     before = json.loads((bundle / MANIFEST).read_text())
     keys = ['task = "cloze"', 'name = "x"', 'net = "cloze"', "steps = 1", "batch_size = 1", "lr = 1e-3"]
     (tmp_path / "x.toml").write_text("\n".join([*keys, 'held_out = ["a"]', "[sources]", "a = 1.0"]))
-    monkeypatch.setattr(bigrams, "EXPERIMENT", tmp_path / "x.toml")
+    monkeypatch.setattr(bigram_lm, "EXPERIMENT", tmp_path / "x.toml")
     arguments = [str(bundle), "--text", str(tmp_path), "--cache", str(tmp_path / "cache")]
     assert main(arguments) == 1
     assert "no a.txt or a.txt.xz" in capsys.readouterr().err

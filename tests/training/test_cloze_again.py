@@ -7,10 +7,10 @@ import pytest
 
 from tests.training.cloze_world import WHAT, WHO, world_config
 from tianzi_models.cloze.model import CHARS, WORDS
-from tianzi_training.cloze import ClozeTask
+from tianzi_training.cloze.data.questions import draw_document
+from tianzi_training.cloze.data.swap import LIKE, Alike, find_alike, swap_nouns
+from tianzi_training.cloze.task import ClozeTask
 from tianzi_training.config import ConfigError
-from tianzi_training.data.cloze import draw_document
-from tianzi_training.data.swap import LIKE, Alike, find_alike, swap_nouns
 from tianzi_training.train import require_same_symbols
 
 
@@ -28,7 +28,7 @@ def vectors(task: ClozeTask) -> np.ndarray:
 
 
 def test_words_give_way_to_their_like(task: ClozeTask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tianzi_training.data.swap.LIKE", 3)
+    monkeypatch.setattr("tianzi_training.cloze.data.swap.LIKE", 3)
     alike = find_alike(task.lexicon, vectors(task))
     types = task.lexicon.types
     found = {types[word]: {types[other] for other in like} for word, like in zip(alike.types, alike.like, strict=True)}
@@ -38,7 +38,7 @@ def test_words_give_way_to_their_like(task: ClozeTask, monkeypatch: pytest.Monke
 
 
 def test_a_document_is_told_of_others(task: ClozeTask, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tianzi_training.data.swap.LIKE", 3)
+    monkeypatch.setattr("tianzi_training.cloze.data.swap.LIKE", 3)
     alike = find_alike(task.lexicon, vectors(task))
     swapped = 0
     for seed in range(40):
@@ -69,7 +69,7 @@ def test_batches_are_swapped_where_the_experiment_says_so(tmp_path: Path, monkey
         assert most == 0.5
         return ids
 
-    monkeypatch.setattr("tianzi_training.data.cloze.swap_nouns", count)
+    monkeypatch.setattr("tianzi_training.cloze.data.questions.swap_nouns", count)
     ClozeTask(world_config(tmp_path, word2vec_epochs=1)).batches()[0]
     assert not asked
     ClozeTask(world_config(tmp_path, word2vec_epochs=1, swap=0.5)).batches()[0]

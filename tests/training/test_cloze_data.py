@@ -10,11 +10,11 @@ import torch
 from tests.training.cloze_world import WHAT, WHO, world_config, write_world
 from tianzi_models.cloze.text import BLANK, SEPARATOR
 from tianzi_models.vocab import PAD, UNKNOWN
-from tianzi_training.cloze import ClozeTask
+from tianzi_training.cloze.data import corpus
+from tianzi_training.cloze.data.corpus import read_text
+from tianzi_training.cloze.data.questions import blank_out, draw_document, encode_question
+from tianzi_training.cloze.task import ClozeTask
 from tianzi_training.config import ConfigError
-from tianzi_training.data import cloze_text
-from tianzi_training.data.cloze import blank_out, draw_document, encode_question
-from tianzi_training.data.cloze_text import read_text
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_text_is_folded_segmented_and_cached(tmp_path: Path, monkeypatch: pytest
     assert "".join(words) == "国王爱猫！木匠的桌子。木匠。"
     assert [len("".join(words[:end])) for end in text.document_ends] == [5, 14]
     assert [len("".join(words[:end])) for end in text.line_ends] == [5, 11, 14]
-    monkeypatch.setattr(cloze_text, "_segment_file", lambda *_: pytest.fail("the cache was not used"))
+    monkeypatch.setattr(corpus, "_segment_file", lambda *_: pytest.fail("the cache was not used"))
     again = read_text(path, tmp_path / "cache")
     assert again.words == text.words and again.ids.tolist() == text.ids.tolist()
 

@@ -8,9 +8,9 @@ from PIL import Image, ImageFont
 from tests.models.tiny_cloze import load_cloze
 from tianzi_models.cloze.model import ClozeModel
 from tianzi_models.cloze.types import BlankAnswer, WordCandidate
-from tianzi_training.cloze_pictures import LINE_PX, draw_explanations
+from tianzi_training.cloze.evaluation.cmrc import calibration_error, evaluate
+from tianzi_training.cloze.evaluation.figures import LINE_PX, draw_explanations
 from tianzi_training.config import ConfigError
-from tianzi_training.evaluate_cloze import calibration_error, evaluate
 
 DOC_QUERY = """1 ||| 国王 有 一 只 猫 ， 猫 爱 吃 鱼 。
 2 ||| XXXXX 跑 了 。

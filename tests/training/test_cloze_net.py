@@ -8,11 +8,11 @@ from torch import Tensor
 
 from tests.training.cloze_world import world_config
 from tianzi_models.cloze.text import BLANK
-from tianzi_training.cloze import ClozeTask
-from tianzi_training.cloze_loss import AXES
-from tianzi_training.export import export
+from tianzi_training.cloze.losses import AXES
+from tianzi_training.cloze.net import ClozeNet, reversal
+from tianzi_training.cloze.task import ClozeTask
+from tianzi_training.export.export import export
 from tianzi_training.loop import evaluated, load_matching, seed_everything, train
-from tianzi_training.nets.cloze import ClozeNet, reversal
 
 NETS = ("cloze", "two-hops", "deep", "attention", "cloze-aoa", "cloze-seed")
 

@@ -10,11 +10,11 @@ import torch
 
 from tests.training.latin import LATIN
 from tianzi_training.config import OcrConfig
-from tianzi_training.data.conveyor import Conveyor
-from tianzi_training.data.glyphs import Glyphs
-from tianzi_training.data.ocr import OcrBatches
 from tianzi_training.loop import GpuFed
-from tianzi_training.ocr import OcrTask
+from tianzi_training.ocr.data.batches import OcrBatches
+from tianzi_training.ocr.data.conveyor import Conveyor
+from tianzi_training.ocr.data.glyphs import Glyphs
+from tianzi_training.ocr.task import OcrTask
 
 CPU = torch.device("cpu")
 CONFIG = OcrConfig(task="ocr", name="test", lr=1e-3, steps=10, batch_size=32, group=8, crop_px=32)

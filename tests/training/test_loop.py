@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from tianzi_training.config import TrainConfig
+from tianzi_training.export.weights import deepened, widened
 from tianzi_training.loop import CHECKPOINT, CURVE, LOG, learning_rate, load_matching, run_folder, train
-from tianzi_training.nets.ocr import OcrNet
-from tianzi_training.weights import deepened, widened
+from tianzi_training.ocr.net import OcrNet
 
 
 class Parabola(Dataset[tuple[Tensor, Tensor]]):

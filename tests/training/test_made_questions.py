@@ -12,9 +12,9 @@ from tests.training.cloze_world import WHAT, WHO, world_config
 from tianzi_models import bundle as bundles
 from tianzi_models.cloze.model import ClozeModel
 from tianzi_models.registry import load_model
-from tianzi_training.cloze import ClozeTask
+from tianzi_training.cloze.evaluation.held_out import BLANKS, CHOICES, MARK, SURE, Maker, evaluate
+from tianzi_training.cloze.task import ClozeTask
 from tianzi_training.config import ClozeConfig, ConfigError
-from tianzi_training.evaluate_made import BLANKS, CHOICES, MARK, SURE, Maker, evaluate
 
 LIMITS = {"max_characters": 2000, "max_blanks": 8, "max_candidates": 100}
 

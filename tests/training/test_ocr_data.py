@@ -12,16 +12,23 @@ from tests.training.latin import DEJAVU, FONT, LATIN
 from tianzi_models.ocr.allowed import PROVINCES
 from tianzi_models.ocr.image import normalize_crop
 from tianzi_training.config import OcrConfig
-from tianzi_training.data import glyphs as glyphs_module
-from tianzi_training.data import ocr as ocr_data
-from tianzi_training.data.augment import Augment
-from tianzi_training.data.charset import big5_level1, build_charset, gb2312_hanzi, level1_hanzi, look_alikes, tgscc
-from tianzi_training.data.glyphs import GLYPH_PX, INK_PX, Glyphs, load_glyphs, read_catalogue, render_font
-from tianzi_training.data.nothing import draw_noise, draw_nothing, draw_several
-from tianzi_training.data.ocr import PLAIN, OcrBatches, class_weights
-from tianzi_training.data.plates import BINARY_PX, Photographs, binarise, load_plates, vary
-from tianzi_training.data.strokes import TRACING, Strokes, trace_all
-from tianzi_training.data.surroundings import relief
+from tianzi_training.ocr.data import batches as ocr_data
+from tianzi_training.ocr.data import glyphs as glyphs_module
+from tianzi_training.ocr.data.augment.augment import Augment
+from tianzi_training.ocr.data.augment.clutter import relief
+from tianzi_training.ocr.data.batches import PLAIN, OcrBatches, class_weights
+from tianzi_training.ocr.data.charset import (
+    big5_level1,
+    build_charset,
+    gb2312_hanzi,
+    level1_hanzi,
+    look_alikes,
+    tgscc,
+)
+from tianzi_training.ocr.data.glyphs import GLYPH_PX, INK_PX, Glyphs, load_glyphs, read_catalogue, render_font
+from tianzi_training.ocr.data.handwriting.skeleton import TRACING, Strokes, trace_all
+from tianzi_training.ocr.data.negatives import draw_noise, draw_nothing, draw_several
+from tianzi_training.ocr.data.plates import BINARY_PX, Photographs, binarise, load_plates, vary
 
 
 def batches(
@@ -186,7 +193,9 @@ def test_hands_are_written_anew_from_strokes_that_are_traced_once(
     monkeypatch.setattr(ocr_data, "WRITTEN_SHARE", 1.0)
     written = batches(latin, **shares)
     assert [file.suffixes[-2:] for file in tmp_path.iterdir()] == [[f".strokes{TRACING}", ".npz"]]
-    monkeypatch.setattr("tianzi_training.data.strokes._trace_to_cache", lambda *_: pytest.fail("traced again"))
+    monkeypatch.setattr(
+        "tianzi_training.ocr.data.handwriting.skeleton._trace_to_cache", lambda *_: pytest.fail("traced again")
+    )
     again = batches(latin, **shares)
     (crops, labels), (same_crops, same_labels) = written[9], again[9]
     assert torch.equal(crops, same_crops) and torch.equal(labels, same_labels)

@@ -17,22 +17,22 @@ from tianzi_models.ocr.model import OcrModel
 from tianzi_models.ocr.types import OcrRequest
 from tianzi_models.registry import load_model
 from tianzi_models.runtime import Session
-from tianzi_training import evaluate_ocr
-from tianzi_training import export as export_module
-from tianzi_training import ocr as ocr_module
 from tianzi_training.config import ConfigError, OcrConfig
-from tianzi_training.data import glyphs as glyphs_module
-from tianzi_training.data.glyphs import Font
 from tianzi_training.evaluate import BEGIN, END, accuracy, record
-from tianzi_training.export import OPSET, export, smaller_graphs, to_onnx
-from tianzi_training.graph import fit_temperature, fit_with_feature
-from tianzi_training.half import to_half
+from tianzi_training.export import export as export_module
+from tianzi_training.export.export import OPSET, export, smaller_graphs, to_onnx
+from tianzi_training.export.fp16 import to_half
+from tianzi_training.export.graph import fit_temperature, fit_with_feature
+from tianzi_training.export.quantize import fuse_norms
+from tianzi_training.export.weights import MIN_ELEMENTS, read_weights, store_smaller
 from tianzi_training.loop import load_matching, train
-from tianzi_training.nets.activations import Damped
-from tianzi_training.nets.ocr import OcrNet, OcrSeedNet
-from tianzi_training.ocr import LOOKS_AGAIN_UNDER, OcrTask, build_net
-from tianzi_training.quantize import fuse_norms
-from tianzi_training.weights import MIN_ELEMENTS, read_weights, store_smaller
+from tianzi_training.ocr import task as ocr_module
+from tianzi_training.ocr.activations import Damped
+from tianzi_training.ocr.data import glyphs as glyphs_module
+from tianzi_training.ocr.data.glyphs import Font
+from tianzi_training.ocr.evaluation import evaluate as evaluate_ocr
+from tianzi_training.ocr.net import OcrNet, OcrSeedNet
+from tianzi_training.ocr.task import LOOKS_AGAIN_UNDER, OcrTask, build_net
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts/ttf"
 CATALOGUE = [

@@ -5,10 +5,10 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from tianzi_models.ocr.image import normalize_crop
-from tianzi_training.data.glyphs import GLYPH_PX
-from tianzi_training.data.pen import write
-from tianzi_training.data.strokes import SPACING_PX, Strokes, trace_all
-from tianzi_training.data.thinning import thin_to_lines
+from tianzi_training.ocr.data.glyphs import GLYPH_PX
+from tianzi_training.ocr.data.handwriting.skeleton import SPACING_PX, Strokes, trace_all
+from tianzi_training.ocr.data.handwriting.thinning import thin_to_lines
+from tianzi_training.ocr.data.handwriting.writer import write
 
 Line = tuple[int, int, int, int]
 CROSS: list[Line] = [(8, 30, 56, 30), (32, 6, 32, 58)]

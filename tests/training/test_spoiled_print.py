@@ -6,11 +6,11 @@ import torch
 from PIL import Image, ImageDraw
 
 from tianzi_models.ocr.image import normalize_crop
-from tianzi_training.data.dice import Dice
-from tianzi_training.data.glyphs import GLYPH_PX
-from tianzi_training.data.spoiled import KINDS, spoil
-from tianzi_training.data.surroundings import frame, neighbours, relief, rules, stamp, surround
-from tianzi_training.data.wear import dots, emboss, gaps, holes, strike, wear
+from tianzi_training.ocr.data.augment.clutter import frame, neighbours, relief, rules, stamp, surround
+from tianzi_training.ocr.data.augment.degradation import dots, emboss, gaps, holes, strike, wear
+from tianzi_training.ocr.data.augment.dice import Dice
+from tianzi_training.ocr.data.glyphs import GLYPH_PX
+from tianzi_training.ocr.evaluation.corruptions.spoiled import KINDS, spoil
 
 
 def glyphs(count: int = 4) -> np.ndarray:

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tianzi_training.data import glyphs as glyphs_module
-from tianzi_training.data import stroke_order
-from tianzi_training.data.glyphs import GLYPH_PX, INK_PX
-from tianzi_training.data.order import in_order
-from tianzi_training.data.stroke_order import HELD_OUT, find_archive, load_stroke_order, read_archive
-from tianzi_training.data.strokes import SPACING_PX
-from tianzi_training.ocr_sets import build_sets
+from tianzi_training.ocr.data import glyphs as glyphs_module
+from tianzi_training.ocr.data.glyphs import GLYPH_PX, INK_PX
+from tianzi_training.ocr.data.handwriting import kanjivg
+from tianzi_training.ocr.data.handwriting.kanjivg import HELD_OUT, find_archive, load_stroke_order, read_archive
+from tianzi_training.ocr.data.handwriting.skeleton import SPACING_PX
+from tianzi_training.ocr.data.handwriting.stroke_order import in_order
+from tianzi_training.ocr.evaluation.test_sets import build_sets
 
 LICENCE = '<!-- <path d="M0,0L9,9"/> -->'
 PEN = '<path id="kvg:{name}-s{number}" kvg:type="x" d="{path}"/>'
@@ -29,8 +29,8 @@ def svg(name: str, paths: list[str]) -> str:
 @pytest.fixture
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Three characters, one of them drawn in two ways, among other files."""
-    monkeypatch.setattr(stroke_order, "FOLDER", tmp_path)
-    monkeypatch.setattr(stroke_order, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(kanjivg, "FOLDER", tmp_path)
+    monkeypatch.setattr(kanjivg, "CACHE", tmp_path / "cache")
     monkeypatch.setattr(glyphs_module, "CACHE", tmp_path / "cache")
     path = tmp_path / "kanjivg-2-py3-none-any.whl"
     with zipfile.ZipFile(path, "w") as files:
@@ -64,7 +64,7 @@ def test_every_tenth_class_is_held_out_and_the_archive_read_once(
     assert HELD_OUT == 10 and held_out[0].ids.tolist() == [0, 0, 10] and trained[0].ids.tolist() == [11]
     assert [len(held_out[1][i]) for i in range(3)] == [2, 3, 1] and len(trained[1][0]) == 2
     assert all((image < 128).any() for image in held_out[0].images)
-    monkeypatch.setattr(stroke_order, "read_archive", lambda _: pytest.fail("read again"))
+    monkeypatch.setattr(kanjivg, "read_archive", lambda _: pytest.fail("read again"))
     again = load_stroke_order(charset)
     assert again is not None and np.array_equal(again[0].images, trained[0].images)
 

@@ -4,9 +4,19 @@ import numpy as np
 import pytest
 
 from tests.training.test_pen import CROSS, TEE, WELL, glyph, likeness
-from tianzi_training.data.glyphs import GLYPH_PX, INK_PX
-from tianzi_training.data.strokes import trace_all
-from tianzi_training.data.typeface import FULL, GAP_PX, HOOK_PX, LEVEL, UPRIGHT, Face, set_type, shaped, swept
+from tianzi_training.ocr.data.glyphs import GLYPH_PX, INK_PX
+from tianzi_training.ocr.data.handwriting.skeleton import trace_all
+from tianzi_training.ocr.data.handwriting.synthetic_font import (
+    FULL,
+    GAP_PX,
+    HOOK_PX,
+    LEVEL,
+    UPRIGHT,
+    Face,
+    set_type,
+    shaped,
+    swept,
+)
 
 SQUARE = np.array([[-2.0, -1.0], [2.0, -1.0], [2.0, 1.0], [-2.0, 1.0]])
 

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from studies.fitting import Recipe, as_tensors, fit_seeds, share_right
 from studies.images import Data, Part, read_digits, render_characters
 from studies.report import Options, Table, mean_sd, save, show_interval, subplots
-from tianzi_training.data.charset import CONFUSABLE
-from tianzi_training.nets.activations import ACTIVATIONS, Gated
-from tianzi_training.nets.ocr import ConvBlock, OcrNet
+from tianzi_training.ocr.activations import ACTIVATIONS, Gated
+from tianzi_training.ocr.data.charset import CONFUSABLE
+from tianzi_training.ocr.net import ConvBlock, OcrNet
 
 NAMES = [*ACTIVATIONS, "glu"]
 CLAIMED = ("swish", "damped", "gelu")  # smooth, and not flat about 0

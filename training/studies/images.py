@@ -11,10 +11,10 @@ import numpy.typing as npt
 
 from tianzi_models.ocr.image import normalize_crop
 from tianzi_training.config import ConfigError
-from tianzi_training.data.augment import Augment
-from tianzi_training.data.charset import build_charset
-from tianzi_training.data.glyphs import Glyphs, load_glyphs, read_catalogue
-from tianzi_training.data.ocr import GROUP
+from tianzi_training.ocr.data.augment.augment import Augment
+from tianzi_training.ocr.data.batches import GROUP
+from tianzi_training.ocr.data.charset import build_charset
+from tianzi_training.ocr.data.glyphs import Glyphs, load_glyphs, read_catalogue
 
 # MD5 of each .gz as its makers publish it, and of what is inside MNIST's: copies that were packed anew are about.
 FASHION = {

@@ -16,9 +16,9 @@ from tianzi_models.ocr.allowed import is_hanzi
 from tianzi_models.ocr.lattice import Bigrams, Place, best_path
 from tianzi_models.ocr.model import OcrModel
 from tianzi_models.registry import load_model
-from tianzi_training.bigrams import EXPERIMENT, Counts, count_shares, make_bigrams, read_sources
+from tianzi_training.cloze.data.corpus import variants
 from tianzi_training.config import ClozeConfig, load_config
-from tianzi_training.data.cloze_text import variants
+from tianzi_training.ocr.bigram_lm import EXPERIMENT, Counts, count_shares, make_bigrams, read_sources
 
 LEVELS = ("clean", "15 % ink noise", "50 %", "75 %", "100 %")
 CHARACTERS = (360, 960)  # at each level: to choose weights by, to test

@@ -10,9 +10,9 @@ from tianzi_models.base import Model
 from tianzi_models.ocr.lattice import CANDIDATES, Place
 from tianzi_models.ocr.types import GrayArray, OcrRequest
 from tianzi_training.config import ConfigError
-from tianzi_training.data.charset import build_charset
-from tianzi_training.data.glyphs import Glyphs, load_glyphs, read_catalogue
-from tianzi_training.ocr_sets import degrade, ink_noise
+from tianzi_training.ocr.data.charset import build_charset
+from tianzi_training.ocr.data.glyphs import Glyphs, load_glyphs, read_catalogue
+from tianzi_training.ocr.evaluation.test_sets import degrade, ink_noise
 
 BATCH = 64
 LENGTH = 20  # characters of a row

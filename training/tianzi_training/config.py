@@ -49,7 +49,7 @@ class OcrConfig(TrainConfig):
     embedding: int = 192
     block: str = "residual"  # residual, inverted (MobileNet's) or convnext
     head: str = "linear"  # linear or cosine
-    activation: str = "relu"  # a key of tianzi_training.nets.activations.ACTIVATIONS
+    activation: str = "relu"  # a key of tianzi_training.ocr.activations.ACTIVATIONS
     dropout: float = 0.0
     label_smoothing: float = 0.0
     level_warmup: float = 0.4  # share of the steps over which augmentation gets to its full strength

@@ -103,18 +103,18 @@ def main(arguments: list[str] | None = None) -> int:
         path = options.bundle or bundles.find(bundles.default_root(), options.model)
         model = load_model(options.model, path.parent.parent, int(path.name), device="auto", threads=2)
         if options.model == "ocr":
-            from tianzi_training.evaluate_ocr import evaluate
+            from tianzi_training.ocr.evaluation.evaluate import evaluate
 
             figures, command = (
                 evaluate(model, options.confusions, options.pictures),
                 "python -m tianzi_training.evaluate ocr",
             )
         elif options.questions is None:
-            from tianzi_training.evaluate_made import evaluate as evaluate_made
+            from tianzi_training.cloze.evaluation.held_out import evaluate as evaluate_made
 
             figures, command = evaluate_made(model), "python -m tianzi_training.evaluate cloze"
         else:
-            from tianzi_training.evaluate_cloze import evaluate as evaluate_cloze
+            from tianzi_training.cloze.evaluation.cmrc import evaluate as evaluate_cloze
 
             figures = evaluate_cloze(model, options.questions, options.answers, options.pictures)
             command = f"python -m tianzi_training.evaluate cloze {options.questions.name} {options.answers.name}"

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from tianzi_training.config import TrainConfig
 from tianzi_training.curve import draw_curve
-from tianzi_training.weights import deepened, widened
+from tianzi_training.export.weights import deepened, widened
 
 Batch = TypeVar("Batch")
 CHECKPOINT, LOG, CURVE = "last.pt", "log.jsonl", "curve.png"

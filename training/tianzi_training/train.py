@@ -9,8 +9,8 @@ from typing import Any
 from tianzi_models.bundle import GRAPH
 from tianzi_models.cloze.model import WORDS
 from tianzi_training.config import ClozeConfig, ConfigError, OcrConfig, load_config, read_experiment
+from tianzi_training.export.weights import read_weights
 from tianzi_training.loop import run_folder, train
-from tianzi_training.weights import read_weights
 
 
 def make_task(path: Path, changes: list[str]) -> Any:
@@ -22,11 +22,11 @@ def make_task(path: Path, changes: list[str]) -> Any:
     name = read_experiment(path).get("task")
     # Imported here: each task reads its own data libraries.
     if name == "ocr":
-        from tianzi_training.ocr import OcrTask
+        from tianzi_training.ocr.task import OcrTask
 
         return OcrTask(load_config(OcrConfig, path, changes))
     if name == "cloze":
-        from tianzi_training.cloze import ClozeTask
+        from tianzi_training.cloze.task import ClozeTask
 
         return ClozeTask(load_config(ClozeConfig, path, changes))
     raise ConfigError(f"task: {name!r}, must be ocr or cloze")

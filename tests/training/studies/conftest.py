@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from studies import images
 from studies.report import Options
-from tianzi_training.data import glyphs as glyphs_module
-from tianzi_training.data.glyphs import Font
+from tianzi_training.ocr.data import glyphs as glyphs_module
+from tianzi_training.ocr.data.glyphs import Font
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts/ttf"
 CATALOGUE = [

@@ -13,7 +13,7 @@ from studies import activations
 from studies.activations import NAMES, Shift, make_activation, make_mlp, make_recogniser, probe, slope
 from studies.images import Part
 from studies.report import Options
-from tianzi_training.nets.activations import ACTIVATIONS, Gated
+from tianzi_training.ocr.activations import ACTIVATIONS, Gated
 
 FORMULAS: dict[str, Callable[[float], float]] = {
     "relu": lambda x: max(x, 0.0),

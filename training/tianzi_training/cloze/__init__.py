@@ -1,0 +1,1 @@
+"""The blank filler: its task, its networks, its data and how it is measured."""

@@ -1,0 +1,1 @@
+"""How the blank filler is measured: on CMRC 2017's questions and on documents held out."""

@@ -1,0 +1,1 @@
+"""From a checkpoint to a bundle: `python -m tianzi_training.export CONFIG.toml`."""

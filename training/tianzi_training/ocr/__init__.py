@@ -1,0 +1,1 @@
+"""The recogniser: its task, its networks, its data and how it is measured."""
