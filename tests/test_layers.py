@@ -1,7 +1,9 @@
-"""Who may import whom: tianzi ← tianzi_service → tianzi_models ← tianzi_training."""
+"""Who may import whom: tianzi ← tianzi_service → tianzi_models ← tianzi_training, the rooms, no circles."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,11 @@ FORBIDDEN = {
     "studies": {"tianzi_service", "tianzi", "inference", "grpc"},
 }
 """Package → what it never imports."""
+ROOMS = ("cli", "score", "lifecycle", "rpc", "scheduling", "telemetry")
+"""Of tianzi_service. A room imports those to the right of it, never one to the left: score takes from lifecycle how a
+process tells of its failure. All may import settings.py, which imports none of them."""
+MAX_FILES = 14
+"""Of a folder, written by hand; __init__.py and __main__.py do not count."""
 
 
 def sources(package: str) -> dict[str, Path]:
@@ -73,6 +80,33 @@ def test_what_is_learnt_from_knows_no_test_set() -> None:
     data = {name: file for name, file in MODULES.items() if within(name, ["tianzi_training.ocr.data"])}
     assert data
     assert not breaches(data, ["tianzi_training.ocr.evaluation"])
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    graph = {name: {other for _, other in imported(file) if other in MODULES} for name, file in MODULES.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" → ".join(reversed(error.args[1])))
+
+
+@pytest.mark.parametrize("room", [*ROOMS, "settings"])
+def test_room_imports_only_those_to_the_right(room: str) -> None:
+    modules = {name: file for name, file in MODULES.items() if within(name, [f"tianzi_service.{room}"])}
+    assert modules, f"{room}: no Python file"
+    refused = ROOMS[: ROOMS.index(room)] if room in ROOMS else ROOMS
+    assert not breaches(modules, [f"tianzi_service.{other}" for other in refused])
+
+
+def test_the_server_has_these_rooms() -> None:
+    package = ROOT / "service/tianzi_service"
+    assert {file.parent.name for file in package.glob("*/__init__.py")} == set(ROOMS)
+    assert {file.stem for file in package.glob("*.py")} == {"__init__", "__main__", "settings"}
+
+
+def test_no_folder_holds_more_files_than_one_can_overlook() -> None:
+    counts = Counter(file.parent for file in MODULES.values() if not file.stem.startswith("__"))
+    assert not {str(folder.relative_to(ROOT)): count for folder, count in counts.items() if count > MAX_FILES}
 
 
 @pytest.mark.parametrize("root", sorted({*PACKAGES.values()}))

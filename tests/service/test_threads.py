@@ -8,10 +8,10 @@ import threading
 import pytest
 
 from tests.fakes import WAIT_S
-from tianzi_service.lifecycle.process import COMPUTING_NICE, NICE_ON_ONE_CORE
 from tianzi_service.scheduling import thread_pools
 from tianzi_service.scheduling.engine import EngineThread
 from tianzi_service.scheduling.thread_pools import Crew
+from tianzi_service.scheduling.thread_priority import COMPUTING_NICE, NICE_ON_ONE_CORE
 
 
 async def test_each_call_gets_its_own_outcome() -> None:

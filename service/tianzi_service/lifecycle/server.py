@@ -17,14 +17,14 @@ from inference import grpc_service_pb2, grpc_service_pb2_grpc
 from tianzi.v1 import cloze_pb2, cloze_pb2_grpc, ocr_pb2, ocr_pb2_grpc, server_pb2, server_pb2_grpc
 from tianzi_models.bundle import default_root
 from tianzi_models.registry import MODELS, load_model
-from tianzi_service.lifecycle.process import events_of_signals, give_way, prepare_process, require_port, tend_memory
+from tianzi_service.lifecycle.heartbeat import Teller
+from tianzi_service.lifecycle.process import events_of_signals, prepare_process, require_port, tend_memory
 from tianzi_service.lifecycle.reload import Reloader
-from tianzi_service.lifecycle.worker import Teller
 from tianzi_service.rpc import tls
 from tianzi_service.rpc.auth import AuthInterceptor, Tokens
 from tianzi_service.rpc.errors import StatusWrapper
 from tianzi_service.rpc.load_shedding import Handlers
-from tianzi_service.rpc.middleware import in_turn
+from tianzi_service.rpc.middleware import WatchWrapper, in_turn
 from tianzi_service.rpc.oip.servicer import InferenceServicer
 from tianzi_service.rpc.oip.statistics import Statistics
 from tianzi_service.rpc.servicers import ClozeServicer, OcrServicer, ServerServicer
@@ -33,10 +33,11 @@ from tianzi_service.scheduling.admission import Admission
 from tianzi_service.scheduling.model_versions import AnyModel, AnyPipeline, Served
 from tianzi_service.scheduling.pipeline import Pipeline
 from tianzi_service.scheduling.thread_pools import Threads
+from tianzi_service.scheduling.thread_priority import give_way
 from tianzi_service.settings import Settings, address
 from tianzi_service.telemetry import logs
 from tianzi_service.telemetry.observer import NOBODY, Observer, Several
-from tianzi_service.telemetry.watch import WatchWrapper, watching
+from tianzi_service.telemetry.watch import watching
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from tianzi_service.lifecycle.failure import Failure
+from tianzi_service.lifecycle.heartbeat import State
 from tianzi_service.lifecycle.process import events_of_signals, held_port, require_port
-from tianzi_service.lifecycle.worker import State, work
+from tianzi_service.lifecycle.worker import work
 from tianzi_service.settings import Settings, address, available_cpus
 from tianzi_service.telemetry import logs
 

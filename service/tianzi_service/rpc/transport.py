@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import grpc
 
-from tianzi_service.lifecycle.process import has_one_core
+from tianzi_service.scheduling.thread_priority import has_one_core
 from tianzi_service.settings import Settings
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import Executor, Future
 from typing import Any, ParamSpec, TypeVar
 
 from tianzi_models.errors import InferenceError, ModelNotReady, TianziError
-from tianzi_service.lifecycle.process import give_way
+from tianzi_service.scheduling.thread_priority import give_way
 
 logger = logging.getLogger(__name__)
 

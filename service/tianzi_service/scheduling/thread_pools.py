@@ -7,9 +7,9 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeVar
 
-from tianzi_service.lifecycle.process import give_way
 from tianzi_service.scheduling.admission import Kind
 from tianzi_service.scheduling.outcome import holdable
+from tianzi_service.scheduling.thread_priority import give_way
 
 Result = TypeVar("Result")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.metrics_core import CounterMetricFamily, Metric
@@ -17,17 +17,32 @@ from prometheus_client.registry import Collector
 from tianzi_service.settings import Settings
 from tianzi_service.telemetry.http import Monitor
 
-if TYPE_CHECKING:
-    from tianzi_service.lifecycle.supervisor import Workers
-
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """What prometheus_client reads, when a process first imports it, to keep its numbers in files there."""
 MEMORY = Path("/dev/shm")
 ADDED = ("process_cpu_seconds", "process_resident_memory_bytes", "process_virtual_memory_bytes", "process_open_fds")
 
 
+class Servers(Protocol):
+    """Several servers, and what is known of them."""
+
+    @property
+    def pids(self) -> list[int]:
+        """Of the servers that run."""
+
+    @property
+    def restarts(self) -> int:
+        """How often a server that had ended was started again."""
+
+    def silent(self) -> str:
+        """Which servers' event loops do not turn; empty where all do."""
+
+    def unready(self) -> str:
+        """Why calls are not answered by every server that runs; empty where they are."""
+
+
 @contextmanager
-def shared_metrics(settings: Settings, workers: "Workers") -> Iterator[None]:
+def shared_metrics(settings: Settings, workers: Servers) -> Iterator[None]:
     """Has the servers that start meanwhile count in common, and answers for them on the metrics port.
 
     Raises:
@@ -49,7 +64,7 @@ def shared_metrics(settings: Settings, workers: "Workers") -> Iterator[None]:
 class Processes(Collector):
     """process_*, added up over this process and the servers; and how often a server had to be started again."""
 
-    def __init__(self, workers: "Workers") -> None:
+    def __init__(self, workers: Servers) -> None:
         self._workers = workers
         self._living: set[int] = set()
 
