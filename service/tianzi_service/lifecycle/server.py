@@ -53,9 +53,6 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 REFUSE_S = 0.2
 """How long calls are refused yet when none is under way any more. What comes in while gRPC stops ends as CANCELLED,
 which clients of others take for their own leaving, where UNAVAILABLE tells them to ask elsewhere."""
-RUN_SHARE = {"ocr": 0.5, "cloze": 1.0}
-"""Of the threads, how many a model's run has. Decoding an image takes nearly as long as recognising it, and goes on
-meanwhile; segmenting a text takes a tenth of filling its blanks."""
 WHOLE = ""
 """The health protocol's name for the server as a whole."""
 
@@ -95,7 +92,7 @@ async def serve(
                 settings.bundle_root,
                 version,
                 device=settings.device,
-                threads=max(1, round(RUN_SHARE[name] * settings.threads)),
+                threads=max(1, round(MODELS[name].run_share * settings.threads)),
                 warm_rows=settings.batch_rows,
                 gpu=settings.gpu,
             )
@@ -230,7 +227,6 @@ class Server:
     def _served(self, name: str) -> Served:
         settings = self._settings
         admission = Admission(name, settings.queue_rows, settings.queue_bytes, self._observer)
-        max_cost = settings.batch_tokens if name == "cloze" else settings.batch_rows
 
         def on_lost() -> None:
             task = asyncio.create_task(self.update_health())
@@ -243,7 +239,7 @@ class Server:
                 admission,
                 self._threads,
                 max_rows=settings.batch_rows,
-                max_cost=max_cost,
+                max_cost=settings.batch_tokens if model.costs_tokens else settings.batch_rows,
                 on_lost=on_lost,
                 observer=self._observer,
             )
