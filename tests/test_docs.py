@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tianzi_service.rpc.errors import CODES
+from tianzi_service.rpc.errors import STATUSES
 from tianzi_service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,8 +28,8 @@ def test_operations_lists_every_setting() -> None:
 
 
 def test_operations_lists_every_status() -> None:
-    rows = dict(re.findall(r"^\| (\w+) \| ([A-Z_]+) \|", OPERATIONS, re.MULTILINE))
-    assert rows == {error.__name__: code.name for error, code in CODES.items()}
+    rows = re.findall(r"^\| (\w+) \| ([A-Z_]+) \| (\d{3}) \|", OPERATIONS, re.MULTILINE)
+    assert rows == [(error.__name__, code.name, str(int(http))) for error, (code, http) in STATUSES.items()]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
