@@ -55,7 +55,8 @@ ENV PATH=/opt/tianzi/bin:$PATH \
     TIANZI_METRICS_HOST=0.0.0.0
 USER 10001:10001
 WORKDIR /tmp
-EXPOSE 50051
+# HTTP is on 8080 where TIANZI_HTTP_PORT says so.
+EXPOSE 50051 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --start-period=30s --interval=10s --timeout=5s \
     CMD ["sh", "-c", "exec tianzi health --address localhost:${TIANZI_PORT:-50051}"]

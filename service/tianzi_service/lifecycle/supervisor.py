@@ -207,6 +207,8 @@ class Workers:
     async def _announce(self, began_s: float, on_ready: Callable[[int], None] | None) -> None:
         await self._all_ready.wait()
         where = address(self._settings.host, self._settings.port)
+        if self._settings.http_port:
+            where += f", HTTP on {address(self._settings.host, self._settings.http_port)}"
         count, took_s = self._settings.workers, time.monotonic() - began_s
         logger.info("ready on %s after %.1f s: %d servers", where, took_s, count)
         if on_ready is not None:

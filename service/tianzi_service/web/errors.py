@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from tianzi_models.errors import InvalidInput, ModelNotReady, Overloaded
+from tianzi_models.errors import ModelNotReady, Overloaded
 from tianzi_service.rpc.errors import RETRY_MS, Status, Unauthenticated, status_of, to_status
 
 JSON_TYPE = (b"content-type", b"application/json")
@@ -61,14 +61,9 @@ def status_json(status: Message) -> dict[str, Any]:
     assert isinstance(status, status_pb2.Status)
     told = {"code": rpc_status.code_to_grpc_status_code(status.code).name, "message": status.message}
     bad, request = error_details_pb2.BadRequest(), error_details_pb2.RequestInfo()
-    for detail in status.details:
+    for detail in reversed(status.details):  # the request's id comes first there, and last here
         if detail.Unpack(bad):
             told["field"] = bad.field_violations[0].field
         elif detail.Unpack(request):
             told["request_id"] = request.request_id
     return told
-
-
-def within(path: str, error: InvalidInput) -> InvalidInput:
-    """The same error of an item of a batch."""
-    return InvalidInput(f"{path}.{error.field}", error.problem)

@@ -4,6 +4,7 @@ The form is proto3's JSON with the names of the .proto files; lowerCamelCase is 
 the same, as the tests compare, but takes eight times as long, and its errors repeat what the caller sent.
 """
 
+import base64
 import math
 from collections.abc import Callable, Mapping
 from functools import cache, partial
@@ -146,7 +147,7 @@ def _number(field: _Field, value: Any, where: str) -> int | float:
         return int(value)
     if not whole and not math.isfinite(value):
         raise InvalidInput(where, "must be finite")
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 class Style(NamedTuple):
@@ -180,6 +181,8 @@ def _value(field: _Field, value: Any, style: Style) -> Any:
         return float(str(np.float32(value)))  # 0.1, where its nearest double is 0.10000000149011612
     if kind in WIDE:
         return style.wide(value)
+    if kind == F.TYPE_BYTES:
+        return base64.b64encode(value).decode()
     if kind == F.TYPE_ENUM:
         named = field.of.enum_type.values_by_number.get(value)
         return named.name if named else value

@@ -110,7 +110,7 @@ def _bodies(form: Form, schemas: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_option(field: Any, form: Form) -> bool:
-    return field.type != F.TYPE_MESSAGE and field.name != form.main
+    return bool(field.type != F.TYPE_MESSAGE and field.name != form.main)
 
 
 def _query(field: Any, schemas: dict[str, Any]) -> dict[str, Any]:
