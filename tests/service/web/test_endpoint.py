@@ -283,5 +283,3 @@ async def test_a_taken_port_is_named(web: Any, serving: Any) -> None:
         with pytest.raises(OSError, match=f"http: cannot listen on 127.0.0.1:{client.running.server.http_port}"):
             async with serving(http_port=client.running.server.http_port):
                 pass
-
-

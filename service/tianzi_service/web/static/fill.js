@@ -74,7 +74,7 @@ function render() {
   const share = shares([...written(BLANK)].length);
   let at = 0;
   let blanks = 0;
-  let stops = 0;
+  let count = 0;
   const elements = parts.map((part, number) => {
     const element = document.createElement("span");
     const length = [...(part.blank ? BLANK : part.text)].length;
@@ -102,11 +102,13 @@ function render() {
     if (part.blank || part.word) {
       element.setAttribute("role", "button");
       element.dataset.part = number;
-      element.tabIndex = stops++ === focused ? 0 : -1;
+      element.tabIndex = count++ === focused ? 0 : -1;
     }
     return element;
   });
+  const hadFocus = passage.contains(document.activeElement);
   passage.replaceChildren(...elements);
+  if (hadFocus) stops()[focused]?.focus();
 }
 
 function stops() {
