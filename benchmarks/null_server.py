@@ -1,6 +1,6 @@
 """Our server around an OCR model that neither decodes nor computes: what is left is the cost of serving.
 
-python benchmarks/null_server.py PORT
+python benchmarks/null_server.py PORT [OPTIONS OF tianzi serve]
 """
 
 import sys
@@ -37,5 +37,5 @@ def load(name: str, *args: Any, **options: Any) -> Any:
 
 if __name__ == "__main__":
     server.load_model = load
-    sys.argv = [sys.argv[0], "serve", "--port", sys.argv[1], "--log-level", "warning"]
+    sys.argv = [sys.argv[0], "serve", "--port", sys.argv[1], "--log-level", "warning", *sys.argv[2:]]
     main()

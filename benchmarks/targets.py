@@ -104,10 +104,10 @@ def tianzi_server(*options: str, workers: int = 1) -> Any:
     return running(name, command, port, workers)
 
 
-def null_server() -> Any:
-    """Our server around a model that neither decodes nor computes."""
+def null_server(*options: str) -> Any:
+    """Our server around a model that neither decodes nor computes. options: of tianzi serve."""
     port = free_port()
-    return running("tianzi without model", [sys.executable, HERE / "null_server.py", str(port)], port)
+    return running("tianzi without model", [sys.executable, HERE / "null_server.py", str(port), *options], port)
 
 
 def echo_server(workers: int) -> Any:

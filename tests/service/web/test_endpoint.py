@@ -175,7 +175,7 @@ async def test_tls_with_a_renewed_certificate_and_clients_that_show_one(web: Any
         port = client.running.server.http_port
 
         async def serial() -> Any:
-            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting)
+            _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trusting)
             seen = writer.get_extra_info("ssl_object").getpeercert()["serialNumber"]
             writer.close()
             return seen

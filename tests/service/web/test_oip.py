@@ -1,5 +1,6 @@
 """/v2: requests as KServe's and Triton's REST clients send them, by hand and by those clients themselves."""
 
+import asyncio
 import base64
 import json
 import os
@@ -114,13 +115,11 @@ async def test_metadata_and_readiness(web: Any) -> None:
 
 @pytest.mark.parametrize("script", ["triton_rest", "kserve_rest"])
 async def test_a_client_is_served_unchanged(web: Any, script: str) -> None:
-    import asyncio
-
     async with web() as client:
-        command = [sys.executable, "-m", f"tests.outside.{script}", client.base_url.netloc.decode()]
+        address = client.base_url.netloc.decode()
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "proto"), "PYTHONWARNINGS": "ignore"}
-        run = lambda: subprocess.run(  # noqa: E731
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=100
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", f"tests.outside.{script}", address, cwd=ROOT, env=environment, stderr=subprocess.PIPE
         )
-        done = await asyncio.to_thread(run)
-        assert done.returncode == 0, done.stderr
+        _, told = await process.communicate()
+        assert process.returncode == 0, told.decode()
