@@ -46,9 +46,8 @@ class Connection(asyncio.Protocol):
 
 
 def request(kind: str, body: bytes) -> bytes:
-    head = (
-        f"POST /v1/recognize HTTP/1.1\r\nhost: localhost\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
-    )
+    """A whole request."""
+    head = f"POST /v1/recognize HTTP/1.1\r\nhost: x\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 

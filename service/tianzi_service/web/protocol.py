@@ -9,7 +9,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 CONNECTION = "tianzi.connection"
 """In an ASGI scope: the Protocol that the request came by."""
 HEAD_S = 10.0
-"""How long the first line and the headers of a request may take to come; as long may a new connection say nothing."""
+"""How long the first line and the headers of a request may take to come."""
 MAX_HEAD_BYTES = 64 * 1024
 
 
@@ -23,7 +23,8 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._await_head()
+        # Browsers open connections ahead of need: one that has said nothing may wait as long as one between requests.
+        self._head_timer = self.loop.call_later(self.timeout_keep_alive, transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -42,8 +43,9 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.scope[CONNECTION] = self  # type: ignore[literal-required]
-        if self._head_timer is None:
-            self._await_head()
+        self._stop_timer()
+        self._head_bytes = 0
+        self._head_timer = self.loop.call_later(HEAD_S, self._give_up)
 
     def on_headers_complete(self) -> None:
         self._stop_timer()
@@ -53,10 +55,6 @@ class Protocol(HttpToolsProtocol):
         """Answers what is no HTTP."""
         self._stop_timer()
         self._refuse(400, "Bad Request", "not a request of HTTP/1.1")
-
-    def _await_head(self) -> None:
-        self._head_bytes = 0
-        self._head_timer = self.loop.call_later(HEAD_S, self._give_up)
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:
