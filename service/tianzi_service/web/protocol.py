@@ -11,6 +11,7 @@ CONNECTION = "tianzi.connection"
 HEAD_S = 10.0
 """How long the first line and the headers of a request may take to come."""
 MAX_HEAD_BYTES = 64 * 1024
+"""Of a request's head, beside what comes together with its first byte."""
 
 
 class Protocol(HttpToolsProtocol):
