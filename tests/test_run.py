@@ -24,7 +24,8 @@ def checkout(tmp_path: Path) -> Path:
     """A folder with run alone, in a path with a space, and no .venv."""
     folder = tmp_path / "my checkout"
     (folder / "training/tianzi_training/ocr/data").mkdir(parents=True)
-    for name in ("run", "pyproject.toml"):
+    (folder / "proto").mkdir()
+    for name in ("run", "pyproject.toml", "proto/pyproject.toml"):
         shutil.copy(ROOT / name, folder / name)
     return folder
 
@@ -86,7 +87,7 @@ def test_unknown_task_is_a_usage_error(checkout: Path) -> None:
 @pytest.mark.parametrize(
     ("programs", "said"),
     [
-        ({}, ["Python 3.11, 3.12 or 3.13", "found none", "apt install python3 python3-venv"]),
+        ({}, ["Python 3.11, 3.12, 3.13 or 3.14", "found none", "apt install python3 python3-venv"]),
         ({"python3": TOO_OLD}, ["found Python 3.9.2", "apt install"]),
         ({"python3": NO_VENV}, ["Python 3.12.3 lacks its venv module", "apt install python3-venv"]),
         ({"python3": TOO_OLD, "python3.12": NO_VENV}, ["Python 3.12.3 lacks", "apt install python3.12-venv"]),
@@ -135,16 +136,25 @@ def test_serve_installs_once_and_passes_arguments_on(installed: Path) -> None:
     assert run(installed, "serve", "--port", "6000").returncode == 0
     install, serve = calls(installed)
     assert install.startswith("-m pip install")
-    assert install.endswith("-e .[cpu,score]")
+    assert install.endswith("-e proto -e .[cpu,score]")
     assert serve == "-m tianzi_service serve --port 6000"
 
     assert run(installed, "serve").returncode == 0
     assert calls(installed) == ["-m tianzi_service serve"]
 
-    with (installed / "pyproject.toml").open("a") as file:
-        file.write("# changed\n")
+    for changed in ("pyproject.toml", "proto/pyproject.toml"):
+        with (installed / changed).open("a") as file:
+            file.write("# changed\n")
+        assert run(installed, "serve").returncode == 0
+        assert len(calls(installed)) == 2
+
+
+def test_a_copy_of_the_client_is_replaced_by_a_link(installed: Path) -> None:
+    run(installed, "serve")
+    (installed / ".venv/lib/python3.14/site-packages/tianzi").mkdir(parents=True)
+    calls(installed)
     assert run(installed, "serve").returncode == 0
-    assert len(calls(installed)) == 2
+    assert calls(installed)[0].startswith("-m pip install")
 
 
 def test_test_adds_training_and_development(installed: Path) -> None:
