@@ -166,6 +166,12 @@ def test_test_adds_training_and_development(installed: Path) -> None:
     assert calls(installed) == ["-m tianzi_service serve"], "what testing needs holds what serving needs"
 
 
+def test_test_says_how_long_it_takes_and_how_to_run_a_part(installed: Path) -> None:
+    said, part = run(installed, "test").stdout, run(installed, "test", "tests/models").stdout
+    assert said.startswith("All tests but the slow ones: about") and "./run test tests/models" in said
+    assert "All tests" not in part
+
+
 @pytest.mark.parametrize(("driver", "runtime"), [(FITS, "gpu"), ("exit 9", "cpu")])
 def test_gpu_runtime_only_where_a_driver_answers(installed: Path, driver: str, runtime: str) -> None:
     run(installed, "serve", programs={"nvidia-smi": driver})
