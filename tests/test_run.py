@@ -71,7 +71,7 @@ def test_listed_tasks_are_the_ones_there_are(checkout: Path) -> None:
 
 
 def test_every_task_that_the_documents_name_is_listed(checkout: Path) -> None:
-    documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *ROOT.glob("models/bundles/*/*/README.md")]
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("models/bundles/*/*/README.md")]
     named = {name for file in documents for name in re.findall(r"\./run ([a-z-]+)", file.read_text(encoding="utf-8"))}
     assert {"serve", "test"} <= named <= tasks(run(checkout).stdout)
 
