@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from inference import grpc_service_pb2 as oip
 from tianzi_models import bundle as bundles
 from tianzi_models.cloze.model import CHARS, WORDS, ClozeModel
 from tianzi_models.cloze.text import TextEncoder
@@ -19,6 +18,7 @@ from tianzi_models.vocab import Vocab
 from tianzi_service.rpc.oip.adapters import Parameters
 from tianzi_service.rpc.oip.servicer import ADAPTERS
 from tianzi_service.rpc.oip.tensors import BYTES, Spec, read
+from tianzi_service.rpc.oip.v2 import grpc_service_pb2 as oip
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 MAX_SIDE_PX, CROP_PX, MAX_ROWS = 1024, 48, 16

@@ -13,13 +13,13 @@ from grpc_status import rpc_status
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference import grpc_service_pb2 as oip
 from tests.fakes import FakeOcr
 from tests.service.calls import code, failure, image, nth, until
 from tianzi.v1 import ocr_pb2
 from tianzi_models.errors import InvalidInput
 from tianzi_service.rpc.oip.adapters import ClozeAdapter, OcrAdapter
 from tianzi_service.rpc.oip.tensors import DATATYPES, Spec, read, write
+from tianzi_service.rpc.oip.v2 import grpc_service_pb2 as oip
 
 INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
 Tensor = oip.ModelInferRequest.InferInputTensor

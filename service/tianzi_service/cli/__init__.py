@@ -8,6 +8,8 @@ from typer.core import TyperGroup
 from tianzi_service.cli import ask, bundles, score, serve
 from tianzi_service.cli.options import HELP, CommandError
 
+NO_RUNTIME = 'onnxruntime is missing: pip install "tianzi-server[cpu]", or "tianzi-server[gpu]" for an NVIDIA GPU'
+
 
 class Commands(TyperGroup):
     """Turns what a user can act on into one line on stderr and exit code 1."""
@@ -17,6 +19,11 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except BrokenPipeError:  # as of `| head`; typer ends without a word
             raise
+        except ModuleNotFoundError as error:
+            if error.name != "onnxruntime":
+                raise
+            typer.echo(f"error: {NO_RUNTIME}", err=True)
+            raise typer.Exit(1) from error
         except Exception as error:
             from tianzi import TianziError as ClientError
             from tianzi_models.errors import TianziError as ModelError

@@ -13,7 +13,6 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from inference import grpc_service_pb2, grpc_service_pb2_grpc
 from tianzi.v1 import cloze_pb2, cloze_pb2_grpc, ocr_pb2, ocr_pb2_grpc, server_pb2, server_pb2_grpc
 from tianzi_models.bundle import default_root
 from tianzi_models.registry import MODELS, load_model
@@ -27,6 +26,7 @@ from tianzi_service.rpc.load_shedding import Handlers
 from tianzi_service.rpc.middleware import WatchWrapper, in_turn
 from tianzi_service.rpc.oip.servicer import InferenceServicer
 from tianzi_service.rpc.oip.statistics import Statistics
+from tianzi_service.rpc.oip.v2 import grpc_service_pb2, grpc_service_pb2_grpc
 from tianzi_service.rpc.servicers import ClozeServicer, OcrServicer, ServerServicer
 from tianzi_service.rpc.transport import grpc_server
 from tianzi_service.scheduling.admission import Admission

@@ -6,13 +6,13 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from inference import grpc_service_pb2 as oip
 from tianzi_models.cloze.types import DEFAULT_TOP_K as CLOZE_TOP_K
 from tianzi_models.cloze.types import BlankAnswer, ClozeAnswer, ClozeRequest
 from tianzi_models.errors import InvalidInput
 from tianzi_models.ocr.types import DEFAULT_TOP_K as OCR_TOP_K
 from tianzi_models.ocr.types import OcrAnswer, OcrRequest
 from tianzi_service.rpc.oip.tensors import BYTES, Array, Spec, shown
+from tianzi_service.rpc.oip.v2 import grpc_service_pb2 as oip
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")

@@ -7,7 +7,7 @@ that clients written for other servers work unchanged. What stands in no message
 
 from collections import abc as _abc
 from grpc import aio as _aio
-from inference import grpc_service_pb2 as _grpc_service_pb2
+from tianzi_service.rpc.oip.v2 import grpc_service_pb2 as _grpc_service_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
