@@ -29,7 +29,7 @@ from tianzi_models.errors import BundleError, TianziError
 from tianzi_models.gpu import Gpu
 from tianzi_models.registry import MODELS
 from tianzi_models.runtime import Session
-from tianzi_service.local import Local
+from tianzi_service.score.local import Local
 from tianzi_service.settings import Settings
 from tianzi_training.export.fp16 import to_half
 from tianzi_training.export.tidy import drop_zero_biases

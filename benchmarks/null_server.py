@@ -12,8 +12,8 @@ import numpy as np
 from tianzi_models.ocr.model import OcrModel
 from tianzi_models.ocr.types import OcrItem, OcrOutput, OcrRequest
 from tianzi_models.registry import load_model
-from tianzi_service import server
 from tianzi_service.cli import main
+from tianzi_service.lifecycle import server
 
 CROP = np.full((48, 48), 255, np.uint8)
 OUTPUT = OcrOutput(np.arange(20), np.linspace(0.9, 0.001, 20, dtype=np.float32), 0.0)

@@ -21,7 +21,7 @@ from driver import Measured, closed, opened
 from first import going_first
 
 from tianzi.v1 import cloze_pb2
-from tianzi_service.row_queue import TOO_LATE
+from tianzi_service.scheduling.queue import TOO_LATE
 
 SENTENCE = "小狗在河边跑来跑去，看见一只小猫在钓鱼。"
 REFUSED = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED)

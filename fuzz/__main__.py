@@ -10,7 +10,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["tianzi_models", "tianzi_service.oip", "PIL"]):
+with atheris.instrument_imports(include=["tianzi_models", "tianzi_service.rpc.oip", "PIL"]):
     from fuzz.targets import TARGETS, seeds
 
 CACHE = Path(".cache/fuzz")

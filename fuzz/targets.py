@@ -16,9 +16,9 @@ from tianzi_models.cloze.types import ClozeRequest
 from tianzi_models.errors import InvalidInput
 from tianzi_models.ocr.image import decode_image, normalize_crop
 from tianzi_models.vocab import Vocab
-from tianzi_service.oip.adapters import Parameters
-from tianzi_service.oip.servicer import ADAPTERS
-from tianzi_service.oip.tensors import BYTES, Spec, read
+from tianzi_service.rpc.oip.adapters import Parameters
+from tianzi_service.rpc.oip.servicer import ADAPTERS
+from tianzi_service.rpc.oip.tensors import BYTES, Spec, read
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 MAX_SIDE_PX, CROP_PX, MAX_ROWS = 1024, 48, 16

@@ -25,9 +25,9 @@ from inference import grpc_service_pb2_grpc
 from tests.fakes import WAIT_S, FakeCloze, FakeOcr
 from tianzi import Client
 from tianzi.v1 import cloze_pb2_grpc, ocr_pb2_grpc, server_pb2_grpc
-from tianzi_service.observer import NOBODY, Observer
-from tianzi_service.server import Server, build_server
+from tianzi_service.lifecycle.server import Server, build_server
 from tianzi_service.settings import Settings
+from tianzi_service.telemetry.observer import NOBODY, Observer
 
 ROOT = Path(__file__).resolve().parents[1]
 START_S = 60.0

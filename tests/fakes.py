@@ -109,6 +109,7 @@ class FakeCloze(FakeModel):
     """Fills one blank, said to be at the document's start, with the document's length and the length of the query."""
 
     name = "cloze"
+    costs_tokens = True
     field = "document"
 
     def __init__(self, version: int = 7) -> None:

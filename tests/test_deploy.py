@@ -12,10 +12,11 @@ import promql_parser
 import pytest
 import yaml
 
-from tianzi_service import shared_metrics, workers
-from tianzi_service.metrics import Metrics
-from tianzi_service.observer import Reason, Timing
+from tianzi_service.lifecycle import supervisor
 from tianzi_service.settings import Settings
+from tianzi_service.telemetry import shared_metrics
+from tianzi_service.telemetry.metrics import Metrics
+from tianzi_service.telemetry.observer import Reason, Timing
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 ALERTS = DEPLOY / "prometheus/alerts.yml"
@@ -54,7 +55,7 @@ def told() -> dict[str, set[str]]:
     metrics.under_way("ocr", 1, 1)
     metrics.ran("ocr", 1, 1, 1.0)
     metrics.answered("ocr", 1, Timing())
-    of_several = shared_metrics.Processes(workers.Workers(Settings(workers=2)))
+    of_several = shared_metrics.Processes(supervisor.Workers(Settings(workers=2)))
     families = [*metrics.registry.collect(), *of_several.collect()]
     return {s.name: set(s.labels) for family in families for s in family.samples} | {"up": set()}
 

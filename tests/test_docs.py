@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tianzi_service.errors import CODES
+from tianzi_service.rpc.errors import CODES
 from tianzi_service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -27,6 +27,10 @@ class Model(ABC, Generic[Request, Item, Output, Answer]):
     """Raised when preprocessing or postprocessing changes meaning; a bundle names the one it needs."""
     bucketed: bool = False
     """Whether a run's inputs vary in their first dimension only and may have more rows of zeros there; see Buckets."""
+    run_share: float = 1.0
+    """Of a server's threads, how many a run has: fewer than all where preprocessing goes on meanwhile."""
+    costs_tokens: bool = False
+    """Whether an item costs a run its tokens, else 1; see cost."""
 
     def __init__(self, bundle: Bundle, session: Session) -> None:
         self.bundle = bundle

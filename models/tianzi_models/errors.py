@@ -1,4 +1,4 @@
-"""The domain errors. They know no protocol; service/tianzi_service/errors.py maps each to a gRPC status.
+"""The domain errors. They know no protocol; service/tianzi_service/rpc/errors.py maps each to a gRPC status.
 
 TianziError
 ├── InvalidInput      the request cannot be answered as it is: fix it

@@ -31,7 +31,7 @@ def ask(address: str) -> Callable[..., Result]:
 def local(monkeypatch: pytest.MonkeyPatch, fake_ocr: FakeOcr, fake_cloze: FakeCloze) -> None:
     """The fake models are what is loaded into this process."""
     models = {"ocr": fake_ocr, "cloze": fake_cloze}
-    monkeypatch.setattr("tianzi_service.local.load_model", lambda name, *_, **__: models[name])
+    monkeypatch.setattr("tianzi_service.score.local.load_model", lambda name, *_, **__: models[name])
 
 
 @pytest.fixture

@@ -190,7 +190,7 @@ def test_serve_takes_options_over_the_environment(run: Run, monkeypatch: pytest.
     async def serve(settings: Any, **_: Any) -> None:
         seen.append(settings)
 
-    monkeypatch.setattr("tianzi_service.server.serve", serve)
+    monkeypatch.setattr("tianzi_service.lifecycle.server.serve", serve)
     monkeypatch.setenv("TIANZI_PORT", "1")
     monkeypatch.setenv("TIANZI_HOST", "::1")
     options = ["--port", "0", "--device", "cpu", "--no-reflection", "--bundle-root", "/here", "--grace-s", "0.5"]
@@ -233,8 +233,10 @@ def test_a_closed_pipe_ends_quietly(address: str, images: list[Path]) -> None:
 
 def test_serve_starts_as_many_servers_as_asked_for(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    monkeypatch.setattr("tianzi_service.server.run", lambda settings: seen.append(("one", settings.workers)))
-    monkeypatch.setattr("tianzi_service.workers.run", lambda settings: seen.append(("several", settings.workers)))
+    monkeypatch.setattr("tianzi_service.lifecycle.server.run", lambda settings: seen.append(("one", settings.workers)))
+    monkeypatch.setattr(
+        "tianzi_service.lifecycle.supervisor.run", lambda settings: seen.append(("several", settings.workers))
+    )
     for count in ("1", "3"):
         assert run("serve", "--workers", count).exit_code == 0
     assert seen == [("one", 1), ("several", 3)]

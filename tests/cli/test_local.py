@@ -16,7 +16,7 @@ from tests.fakes import FakeCloze
 from tests.models.tiny import write_ocr_bundle
 from tianzi import Client, InvalidInput, Recognition
 from tianzi_models import registry
-from tianzi_service.local import Local
+from tianzi_service.score.local import Local
 from tianzi_service.settings import Settings
 
 Run = Callable[..., Result]
@@ -105,7 +105,7 @@ def test_a_row_is_read_as_at_the_server(root: Path, address: str) -> None:
 
 
 def test_reads_no_further_ahead_than_two_batches(monkeypatch: pytest.MonkeyPatch, fake_cloze: FakeCloze) -> None:
-    monkeypatch.setattr("tianzi_service.local.load_model", lambda *_, **__: fake_cloze)
+    monkeypatch.setattr("tianzi_service.score.local.load_model", lambda *_, **__: fake_cloze)
     taken = []
 
     def endless() -> Any:

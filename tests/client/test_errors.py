@@ -7,7 +7,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 import tianzi
 from tianzi import errors
-from tianzi_service.errors import to_status
+from tianzi_service.rpc.errors import to_status
 
 
 @pytest.mark.parametrize("code", [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK])

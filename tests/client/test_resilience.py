@@ -17,7 +17,7 @@ from tests.fakes import FakeCloze, FakeOcr
 from tests.service.calls import nth, until
 from tianzi import AsyncClient, Client
 from tianzi.v1 import ocr_pb2, ocr_pb2_grpc
-from tianzi_service.server import build_server
+from tianzi_service.lifecycle.server import build_server
 from tianzi_service.settings import Settings
 
 Serving = Callable[..., Any]

@@ -14,9 +14,9 @@ import tianzi
 from tests.service.calls import code, failure, image, nth
 from tianzi import AsyncClient
 from tianzi.v1 import ocr_pb2, server_pb2
-from tianzi_service.auth import Tokens
-from tianzi_service.errors import PermissionDenied, Unauthenticated
-from tianzi_service.observer import Metadata, Observer
+from tianzi_service.rpc.auth import Tokens
+from tianzi_service.rpc.errors import PermissionDenied, Unauthenticated
+from tianzi_service.telemetry.observer import Metadata, Observer
 
 GOOD, OTHER = "correct-horse-battery", "staple-of-a-good-length"
 UNAUTHENTICATED, DENIED = grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tianzi_models.errors import InferenceError, InvalidInput, ModelNotReady
-from tianzi_service.batcher import TURNS, Batcher
+from tianzi_service.scheduling.batcher import TURNS, Batcher
 
 POISON = -1
 

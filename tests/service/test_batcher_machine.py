@@ -22,8 +22,8 @@ from hypothesis.stateful import (
 )
 
 from tianzi_models.errors import DeadlineExceeded, InferenceError, ModelNotReady
-from tianzi_service.batcher import Batcher
-from tianzi_service.row_queue import BULK_SHARE, UNLIKE
+from tianzi_service.scheduling.batcher import Batcher
+from tianzi_service.scheduling.queue import BULK_SHARE, UNLIKE
 
 
 @dataclass(eq=False)

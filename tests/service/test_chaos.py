@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 SERVE = """
 import asyncio, time
-from tianzi_service import server
+from tianzi_service.lifecycle import server
 from tianzi_service.settings import Settings
 from tests.fakes import FakeCloze, FakeOcr
 

@@ -15,8 +15,8 @@ from inference import grpc_service_pb2 as oip
 from tests.service.calls import failure, image
 from tianzi.v1 import ocr_pb2
 from tianzi_models import errors
-from tianzi_service.errors import CODES, RETRY_MS, to_status
-from tianzi_service.logs import request_id
+from tianzi_service.rpc.errors import CODES, RETRY_MS, to_status
+from tianzi_service.telemetry.logs import request_id
 
 START_ONLY = {errors.BundleError}
 """Ends the start, so that no call ever meets it."""

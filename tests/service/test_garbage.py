@@ -18,7 +18,7 @@ from tests.fakes import FakeCloze, FakeOcr
 from tests.limits import with_room
 from tests.service.calls import image, nth
 from tianzi import Client
-from tianzi_service.server import build_server
+from tianzi_service.lifecycle.server import build_server
 from tianzi_service.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

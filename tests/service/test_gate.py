@@ -11,9 +11,9 @@ from tests.service.calls import code, failure, image, nth, until
 from tests.service.test_auth import Calls, bearer
 from tests.service.test_observer import Notes
 from tianzi.v1 import cloze_pb2, ocr_pb2
-from tianzi_service.batcher import Batcher
-from tianzi_service.errors import RETRY_MS
-from tianzi_service.outlook import Outlook
+from tianzi_service.rpc.errors import RETRY_MS
+from tianzi_service.scheduling.batcher import Batcher
+from tianzi_service.scheduling.wait_estimate import Outlook
 
 RECOGNIZE = "/tianzi.v1.OcrService/Recognize"
 

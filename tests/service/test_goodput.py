@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.service.test_batcher_machine import ClockLoop, ManualEngine
-from tianzi_service.batcher import Batcher
+from tianzi_service.scheduling.batcher import Batcher
 
 TICK_S = 0.001
 ROWS, RUN_TICKS = 8, 18

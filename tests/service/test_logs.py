@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tianzi_service import logs
+from tianzi_service.telemetry import logs
 
 
 @pytest.fixture
@@ -19,7 +19,9 @@ def call_id() -> Iterator[str]:
 
 def record(message: str, error: BaseException | None = None) -> logging.LogRecord:
     exc_info = (type(error), error, None) if error else None
-    return logging.LogRecord("tianzi_service.server", logging.INFO, "server.py", 1, message, ("字",), exc_info)
+    return logging.LogRecord(
+        "tianzi_service.lifecycle.server", logging.INFO, "server.py", 1, message, ("字",), exc_info
+    )
 
 
 def test_json_is_one_object_a_line(call_id: str) -> None:
@@ -28,7 +30,7 @@ def test_json_is_one_object_a_line(call_id: str) -> None:
     assert "\n" not in text
     assert line["time"].endswith("Z")
     assert line["request_id"] == call_id
-    assert (line["level"], line["logger"], line["message"]) == ("info", "tianzi_service.server", "ready 字")
+    assert (line["level"], line["logger"], line["message"]) == ("info", "tianzi_service.lifecycle.server", "ready 字")
     assert "two\nlines" in line["error"]
 
 
@@ -37,7 +39,11 @@ def test_json_outside_a_call_has_no_request_id() -> None:
 
 
 def test_console_names_the_call(call_id: str) -> None:
-    assert logs.ConsoleFormatter().format(record("ready %s")).endswith("INFO tianzi_service.server: ready 字 [abc123]")
+    assert (
+        logs.ConsoleFormatter()
+        .format(record("ready %s"))
+        .endswith("INFO tianzi_service.lifecycle.server: ready 字 [abc123]")
+    )
 
 
 def test_the_level_is_for_our_own_loggers(capsys: pytest.CaptureFixture[str]) -> None:
@@ -46,7 +52,7 @@ def test_the_level_is_for_our_own_loggers(capsys: pytest.CaptureFixture[str]) ->
     try:
         logs.configure("json", "debug")
         root.handlers[0].setStream(sys.stderr)  # type: ignore[attr-defined]
-        logging.getLogger("tianzi_service.errors").debug("ours")
+        logging.getLogger("tianzi_service.rpc.errors").debug("ours")
         logging.getLogger("grpc").info("theirs")
         logging.getLogger("grpc").warning("alarm")
     finally:

@@ -16,11 +16,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.fakes import WAIT_S
 from tests.service.calls import code, image, until
 from tianzi.v1 import ocr_pb2
-from tianzi_service.metrics import Metrics
-from tianzi_service.monitor import Life, Monitor
-from tianzi_service.observer import NOBODY, Several
 from tianzi_service.settings import Settings
-from tianzi_service.watch import watching
+from tianzi_service.telemetry.http import Life, Monitor
+from tianzi_service.telemetry.metrics import Metrics
+from tianzi_service.telemetry.observer import NOBODY, Several
+from tianzi_service.telemetry.watch import watching
 
 OPERATIONS = Path(__file__).resolve().parents[2] / "docs/operations.md"
 RECOGNIZE = "/tianzi.v1.OcrService/Recognize"
@@ -131,7 +131,7 @@ async def test_ready_follows_the_server(serving: Any) -> None:
 
 
 async def test_health_notices_a_loop_that_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tianzi_service.monitor.ALIVE_S", 0.05)
+    monkeypatch.setattr("tianzi_service.telemetry.http.ALIVE_S", 0.05)
     with monitored() as (_, url):
         assert read(f"{url}/healthz")[0] == 503  # in the loop's own thread, which cannot turn meanwhile
         assert (await get(f"{url}/healthz"))[0] == 200

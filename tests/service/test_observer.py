@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.service.calls import code, image, until
 from tianzi.v1 import cloze_pb2, ocr_pb2
-from tianzi_service.observer import Observer, Reason, Timing
+from tianzi_service.telemetry.observer import Observer, Reason, Timing
 
 
 class Notes(Observer):

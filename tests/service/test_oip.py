@@ -18,8 +18,8 @@ from tests.fakes import FakeOcr
 from tests.service.calls import code, failure, image, nth, until
 from tianzi.v1 import ocr_pb2
 from tianzi_models.errors import InvalidInput
-from tianzi_service.oip.adapters import ClozeAdapter, OcrAdapter
-from tianzi_service.oip.tensors import DATATYPES, Spec, read, write
+from tianzi_service.rpc.oip.adapters import ClozeAdapter, OcrAdapter
+from tianzi_service.rpc.oip.tensors import DATATYPES, Spec, read, write
 
 INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
 Tensor = oip.ModelInferRequest.InferInputTensor

@@ -10,9 +10,9 @@ import pytest
 from tests.service.calls import code, failure, image, until
 from tests.service.test_observer import Notes
 from tianzi.v1 import cloze_pb2, ocr_pb2
-from tianzi_service.batcher import Batcher
-from tianzi_service.errors import RETRY_MS
-from tianzi_service.transport import channel_options
+from tianzi_service.rpc.errors import RETRY_MS
+from tianzi_service.rpc.transport import channel_options
+from tianzi_service.scheduling.batcher import Batcher
 
 
 async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(serving: Any, fake_ocr: Any) -> None:
@@ -62,7 +62,9 @@ async def test_a_stream_is_not_read_beyond_its_window(
 ) -> None:
     # gRPC widens its own window while it measures the connection, on a fast one beyond all that is sent here.
     fixed = ("grpc.http2.bdp_probe", 0)
-    monkeypatch.setattr("tianzi_service.transport.channel_options", lambda *given: [*channel_options(*given), fixed])
+    monkeypatch.setattr(
+        "tianzi_service.rpc.transport.channel_options", lambda *given: [*channel_options(*given), fixed]
+    )
     sent = []
 
     async def requests() -> AsyncIterator[ocr_pb2.StreamRecognizeRequest]:

@@ -12,11 +12,11 @@ import psutil
 import pytest
 
 from tests.conftest import ROOT
-from tianzi_service import process
+from tianzi_service.lifecycle import process
 
 CHECK = """
 import ctypes, sys
-from tianzi_service.process import prepare_process
+from tianzi_service.lifecycle.process import prepare_process
 called = []
 class Library:
     def mallopt(self, *given):
@@ -41,7 +41,7 @@ asyncio.run(listen())
 POLICIES = """
 import asyncio, os, service, sys
 from tianzi_service.settings import Settings
-from tianzi_service.transport import grpc_server
+from tianzi_service.rpc.transport import grpc_server
 def policies():
     return {int(thread): os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")}
 async def start():

@@ -18,8 +18,8 @@ from tests.fakes import FakeModel, FakeOcr
 from tests.service.calls import code, failure, image, until
 from tianzi.v1 import cloze_pb2, ocr_pb2, server_pb2
 from tianzi_models.errors import BundleError
-from tianzi_service.observer import Observer
-from tianzi_service.reload import Reloader
+from tianzi_service.lifecycle.reload import Reloader
+from tianzi_service.telemetry.observer import Observer
 
 NOT_FOUND = grpc.StatusCode.NOT_FOUND
 
@@ -108,8 +108,8 @@ async def test_the_collector_is_told_of_a_change(
         nonlocal settled
         settled += 1
 
-    monkeypatch.setattr("tianzi_service.reload.SETTLE_S", 0.01)
-    monkeypatch.setattr("tianzi_service.reload.settle", settle)
+    monkeypatch.setattr("tianzi_service.lifecycle.reload.SETTLE_S", 0.01)
+    monkeypatch.setattr("tianzi_service.lifecycle.reload.settle", settle)
     async with reloading() as (_, reloader):
         await reloader.refresh()
         repository.put(8)

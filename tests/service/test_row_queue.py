@@ -11,9 +11,9 @@ import pytest
 
 from tests.service.calls import until
 from tianzi_models.errors import DeadlineExceeded, ModelNotReady
-from tianzi_service.batcher import Batcher
-from tianzi_service.engine import EngineThread
-from tianzi_service.row_queue import Call, RowQueue
+from tianzi_service.scheduling.batcher import Batcher
+from tianzi_service.scheduling.engine import EngineThread
+from tianzi_service.scheduling.queue import Call, RowQueue
 
 
 def filled(rows: RowQueue[str, str], *names: str, urgent: bool, cost: int = 1, deadline_s: float | None = None) -> None:

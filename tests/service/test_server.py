@@ -22,7 +22,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from tests.service.calls import code, image, nth, until
 from tianzi.v1 import cloze_pb2, ocr_pb2, ocr_pb2_grpc
 from tianzi_models.errors import BundleError
-from tianzi_service import server
+from tianzi_service.lifecycle import server
 from tianzi_service.settings import Settings
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -136,7 +136,7 @@ async def test_a_stopped_server_leaves_no_thread(serving: Any) -> None:
 
 SERVE = """
 import asyncio, time
-from tianzi_service import server
+from tianzi_service.lifecycle import server
 from tianzi_service.settings import Settings
 from tests.fakes import FakeCloze, FakeOcr
 

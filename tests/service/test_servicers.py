@@ -340,7 +340,7 @@ async def test_calls_are_logged_at_debug_without_their_payload(serving: Any, cap
     async with serving() as running:
         await running.cloze.Fill(cloze_pb2.FillRequest(text="秘密"))
         await failure(running.cloze.Fill(cloze_pb2.FillRequest(text="")))
-    lines = [record.getMessage() for record in caplog.records if record.name == "tianzi_service.errors"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "tianzi_service.rpc.errors"]
     assert [line.rpartition(" ms")[0].rpartition(" ")[0] for line in lines] == [
         "/tianzi.v1.ClozeService/Fill OK",
         "/tianzi.v1.ClozeService/Fill INVALID_ARGUMENT",
@@ -369,7 +369,7 @@ async def test_writing_a_long_batch_lets_others_have_their_turn(serving: Any, mo
         time.sleep(0.01)
         seen.append(turns)
 
-    monkeypatch.setattr("tianzi_service.codec.cloze_response", slow)
+    monkeypatch.setattr("tianzi_service.rpc.codec.cloze_response", slow)
     async with serving() as running:
         batch = cloze_pb2.BatchFillRequest(requests=[cloze_pb2.FillRequest(text="a")] * 20)
         other = asyncio.create_task(others())

@@ -8,10 +8,10 @@ import threading
 import pytest
 
 from tests.fakes import WAIT_S
-from tianzi_service import threads
-from tianzi_service.engine import EngineThread
-from tianzi_service.process import COMPUTING_NICE, NICE_ON_ONE_CORE
-from tianzi_service.threads import Crew
+from tianzi_service.scheduling import thread_pools
+from tianzi_service.scheduling.engine import EngineThread
+from tianzi_service.scheduling.thread_pools import Crew
+from tianzi_service.scheduling.thread_priority import COMPUTING_NICE, NICE_ON_ONE_CORE
 
 
 async def test_each_call_gets_its_own_outcome() -> None:
@@ -36,10 +36,10 @@ async def test_what_a_future_cannot_hold_harms_neither_thread_nor_neighbour(erro
 
 
 async def test_many_short_calls_are_handed_back_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "HAND_BACK_S", WAIT_S)
+    monkeypatch.setattr(thread_pools, "HAND_BACK_S", WAIT_S)
     wakes: list[int] = []
-    hand_back = threads._hand_back
-    monkeypatch.setattr(threads, "_hand_back", lambda done: (wakes.append(len(done)), hand_back(done)))
+    hand_back = thread_pools._hand_back
+    monkeypatch.setattr(thread_pools, "_hand_back", lambda done: (wakes.append(len(done)), hand_back(done)))
     crew, gate = Crew(1, "test"), threading.Event()
     first = asyncio.create_task(crew.run(gate.wait, WAIT_S))
     rest = [asyncio.create_task(crew.run(abs, -n)) for n in range(20)]

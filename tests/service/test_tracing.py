@@ -15,10 +15,10 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from tests.service.calls import code, image, until
 from tianzi.v1 import ocr_pb2
-from tianzi_service import tracing
-from tianzi_service.observer import NOBODY
 from tianzi_service.settings import Settings
-from tianzi_service.watch import watching
+from tianzi_service.telemetry import tracing
+from tianzi_service.telemetry.observer import NOBODY
+from tianzi_service.telemetry.watch import watching
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 PARENT = "b7ad6b7169203331"
@@ -133,8 +133,7 @@ async def test_what_cannot_be_traced_is_served_with_a_warning(
 
 
 def test_nothing_of_opentelemetry_is_loaded_when_off() -> None:
-    check = (
-        "import tianzi_service.server, sys; print(*(name for name in sys.modules if name.startswith('opentelemetry')))"
-    )
+    loaded = "print(*(name for name in sys.modules if name.startswith('opentelemetry')))"
+    check = f"import tianzi_service.lifecycle.server, sys; {loaded}"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout == "\n"

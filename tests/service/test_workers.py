@@ -19,8 +19,8 @@ from tests.fakes import WAIT_S
 from tests.service.test_metrics import read
 from tianzi.v1 import ocr_pb2, ocr_pb2_grpc
 from tianzi_models.registry import load_model
+from tianzi_service.lifecycle.supervisor import Workers, cores_each, threads_each
 from tianzi_service.settings import Settings
-from tianzi_service.workers import Workers, cores_each, threads_each
 
 CALLS = 96
 """So many that each server has several ticks of work, of 10 ms: it is told by these that it had calls."""
@@ -128,7 +128,7 @@ def test_a_server_that_cannot_start_ends_all(tmp_path: Path) -> None:
 
 
 def test_servers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tianzi_service.workers.available_cpus", lambda: 8)
+    monkeypatch.setattr("tianzi_service.lifecycle.supervisor.available_cpus", lambda: 8)
     assert threads_each(Settings(workers=4)) == 2
     assert threads_each(Settings(workers=16)) == 1
     assert threads_each(Settings(workers=4, threads=3)) == 3
@@ -136,13 +136,15 @@ def test_servers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_servers_keep_to_cores_of_their_own_where_they_fill_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda process: {9, 4, 5, 8})
-    monkeypatch.setattr("tianzi_service.workers.available_cpus", lambda: 4)
+    monkeypatch.setattr("tianzi_service.lifecycle.supervisor.available_cpus", lambda: 4)
     assert cores_each(Settings(workers=2, threads=2)) == [{4, 5}, {8, 9}]
     assert cores_each(Settings(workers=4, threads=1)) == [{4}, {5}, {8}, {9}]
     assert cores_each(Settings(workers=2, threads=1)) == [set(), set()]  # others' work has the rest
     assert cores_each(Settings(workers=8, threads=1)) == [set()] * 8
     assert cores_each(Settings(workers=2, threads=2, own_cores=False)) == [set(), set()]
-    monkeypatch.setattr("tianzi_service.workers.available_cpus", lambda: 2)  # a quota on a machine that others use
+    monkeypatch.setattr(
+        "tianzi_service.lifecycle.supervisor.available_cpus", lambda: 2
+    )  # a quota on a machine that others use
     assert cores_each(Settings(workers=2, threads=1)) == [set(), set()]
 
 

@@ -8,9 +8,10 @@ from PIL import Image, ImageFont
 from tests.models.tiny_cloze import load_cloze
 from tianzi_models.cloze.model import ClozeModel
 from tianzi_models.cloze.types import BlankAnswer, WordCandidate
-from tianzi_training.cloze.evaluation.cmrc import calibration_error, evaluate
+from tianzi_training.cloze.evaluation.cmrc import evaluate
 from tianzi_training.cloze.evaluation.figures import LINE_PX, draw_explanations
 from tianzi_training.config import ConfigError
+from tianzi_training.metrics import calibration_error
 
 DOC_QUERY = """1 ||| 国王 有 一 只 猫 ， 猫 爱 吃 鱼 。
 2 ||| XXXXX 跑 了 。
@@ -52,8 +53,8 @@ def test_a_question_without_an_answer_is_an_error(model: ClozeModel, tmp_path: P
 
 
 def test_calibration_error() -> None:
-    assert calibration_error([(0.75, True), (0.75, True), (0.75, True), (0.75, False)]) == 0
-    assert calibration_error([(0.95, False), (0.15, False)]) == pytest.approx(0.55)
+    assert calibration_error([(0.75, True), (0.75, True), (0.75, True), (0.75, False)], 10) == 0
+    assert calibration_error([(0.95, False), (0.15, False)], 10) == pytest.approx(0.55)
 
 
 def test_explanations_are_shaded_where_the_words_stand(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tianzi_models.ocr.types import OcrRequest
 from tianzi_models.registry import load_model
 from tianzi_models.runtime import Session
 from tianzi_training.config import ConfigError, OcrConfig
-from tianzi_training.evaluate import BEGIN, END, accuracy, record
+from tianzi_training.evaluate import BEGIN, END, record
 from tianzi_training.export import export as export_module
 from tianzi_training.export.export import OPSET, export, smaller_graphs, to_onnx
 from tianzi_training.export.fp16 import to_half
@@ -26,6 +26,7 @@ from tianzi_training.export.graph import fit_temperature, fit_with_feature
 from tianzi_training.export.quantize import fuse_norms
 from tianzi_training.export.weights import MIN_ELEMENTS, read_weights, store_smaller
 from tianzi_training.loop import load_matching, train
+from tianzi_training.metrics import accuracy
 from tianzi_training.ocr import task as ocr_module
 from tianzi_training.ocr.activations import Damped
 from tianzi_training.ocr.data import glyphs as glyphs_module

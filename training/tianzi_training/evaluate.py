@@ -6,7 +6,6 @@ The figures are printed, written into the bundle's bundle.json, and into the tab
 import argparse
 import datetime
 import json
-import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,21 +39,6 @@ def record(bundle: Path, figures: Mapping[str, Mapping[str, Any]], command: str)
         _, end, after = rest.partition(END)
         if begin and end:
             card.write_text(f"{before}{BEGIN}\n{_markdown(manifest['metrics'])}\n{END}{after}", encoding="utf-8")
-
-
-def wilson(right: int, total: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927)."""
-    if total == 0:
-        return 0.0, 1.0
-    z, p = 1.96, right / total
-    centre, spread = p + z * z / (2 * total), z * math.sqrt(p * (1 - p) / total + z * z / (4 * total * total))
-    return (centre - spread) / (1 + z * z / total), (centre + spread) / (1 + z * z / total)
-
-
-def accuracy(right: int, total: int) -> dict[str, Any]:
-    """{"accuracy", "low", "high", "total"}: a share with its 95 % interval."""
-    low, high = wilson(right, total)
-    return {"accuracy": round(right / max(1, total), 4), "low": round(low, 4), "high": round(high, 4), "total": total}
 
 
 def show(figures: Mapping[str, Mapping[str, Any]]) -> None:
@@ -105,10 +89,8 @@ def main(arguments: list[str] | None = None) -> int:
         if options.model == "ocr":
             from tianzi_training.ocr.evaluation.evaluate import evaluate
 
-            figures, command = (
-                evaluate(model, options.confusions, options.pictures),
-                "python -m tianzi_training.evaluate ocr",
-            )
+            figures = evaluate(model, options.confusions, options.pictures)
+            command = "python -m tianzi_training.evaluate ocr"
         elif options.questions is None:
             from tianzi_training.cloze.evaluation.held_out import evaluate as evaluate_made
 

@@ -29,6 +29,7 @@ class ClozeModel(Model[ClozeRequest, ClozeItem, Probs, ClozeAnswer]):
 
     name = "cloze"
     contract = 2
+    costs_tokens = True
 
     def __init__(self, bundle: Bundle, session: Session) -> None:
         """Raises: BundleError: the bundle's facts or vocabularies are not of this contract."""

@@ -33,6 +33,7 @@ class OcrModel(Model[OcrRequest, OcrItem, OcrOutput, OcrAnswer]):
     name = "ocr"
     contract = 2
     bucketed = True
+    run_share = 0.5  # decoding an image takes nearly as long as recognising it
 
     def __init__(self, bundle: Bundle, session: Session) -> None:
         super().__init__(bundle, session)

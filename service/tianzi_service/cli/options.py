@@ -12,7 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from tianzi import Client
-    from tianzi_service.local import Local
+    from tianzi_service.score.local import Local
     from tianzi_service.settings import Settings
 
 ADDRESS = "localhost:50051"
@@ -186,7 +186,7 @@ def server(connection: Connection, timeout_s: float = TIMEOUT_S) -> Iterator["Cl
 def engine(connection: Connection, local: bool) -> Iterator["Client | Local"]:
     """What answers: the models in this process where local, else the server."""
     if local:
-        from tianzi_service.local import Local
+        from tianzi_service.score.local import Local
 
         yield Local(read_settings())
     else:

@@ -28,7 +28,7 @@ from tianzi_service.cli.options import (
 
 if TYPE_CHECKING:
     from tianzi import Client
-    from tianzi_service.local import Local
+    from tianzi_service.score.local import Local
     from tianzi_service.score.parts import Shard
     from tianzi_service.score.run import Run
     from tianzi_service.settings import Settings
@@ -248,6 +248,6 @@ def engine(connection: Connection, settings: "Settings") -> Iterator["Client | L
         with server(connection, TIMEOUT_S) as client:
             yield client
     else:
-        from tianzi_service.local import Local
+        from tianzi_service.score.local import Local
 
         yield Local(settings)

@@ -27,10 +27,10 @@ def _serve(**given: Any) -> None:
 
     Each option can be set by the environment, too: --batch-rows by TIANZI_BATCH_ROWS.
     """
-    from tianzi_service import server, workers
+    from tianzi_service.lifecycle import server, supervisor
 
     settings = read_settings(**given)
-    (server if settings.workers == 1 else workers).run(settings)
+    (server if settings.workers == 1 else supervisor).run(settings)
 
 
 def _with_options(function: Any) -> Any:

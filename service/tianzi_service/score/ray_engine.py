@@ -25,7 +25,7 @@ except ImportError as missing:
 
     raise InvalidInput("--engine ray needs the extra ray", field="engine") from missing
 
-from tianzi_service.failure import Failure, failure
+from tianzi_service.lifecycle.failure import Failure, failure
 from tianzi_service.score.output import ScoreError
 from tianzi_service.score.parts import Part
 from tianzi_service.score.scorer import Job, Scored, Scorer

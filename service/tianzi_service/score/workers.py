@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from tianzi_service.failure import Failure, failure
+from tianzi_service.lifecycle.failure import Failure, failure
 from tianzi_service.score.output import ScoreError
 from tianzi_service.score.parts import Part
 from tianzi_service.score.scorer import Job, Scored, Scorer

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.progress import track
 
 from tianzi_models.cloze.cmrc import read_answers, read_doc_query, to_request
@@ -16,9 +15,10 @@ from tianzi_models.cloze.text import ClozeItem
 from tianzi_models.cloze.types import BlankAnswer, ClozeAnswer
 from tianzi_training.cloze.evaluation.figures import body_font, draw_explanations
 from tianzi_training.config import ConfigError
-from tianzi_training.evaluate import accuracy
+from tianzi_training.metrics import accuracy, calibration_error
 
 BATCH = 16
+CALIBRATION_BINS = 10
 SHEET_QUESTIONS = 50
 CONTEXT_TOKENS = 20
 
@@ -71,7 +71,7 @@ def evaluate(
         name: {
             **_share(outcomes),
             "answer_among_candidates": round(known, 4),
-            "calibration_error": calibration_error([(one.confidence, one.right) for one in outcomes]),
+            "calibration_error": calibration_error([(one.confidence, one.right) for one in outcomes], CALIBRATION_BINS),
         },
         f"{name}, most frequent word": accuracy(sum(one.frequent == one.truth for one in outcomes), total),
     }
@@ -131,13 +131,6 @@ FEATURES: dict[str, Callable[[Outcome], str]] = {
     ),
 }
 """Kinds of question that are reported apart."""
-
-
-def calibration_error(pairs: Sequence[tuple[float, bool]], bins: int = 10) -> float:
-    """Expected calibration error of (confidence, right) pairs (arXiv:1706.04599 §2)."""
-    sure, right = np.array([c for c, _ in pairs]), np.array([r for _, r in pairs], dtype=np.float64)
-    place = np.minimum((sure * bins).astype(int), bins - 1)
-    return round(sum(abs(float((right - sure)[place == b].sum())) for b in range(bins)) / max(1, len(pairs)), 4)
 
 
 def error_sheet(outcomes: Sequence[Outcome]) -> str:

@@ -15,10 +15,10 @@ from tianzi_models.cloze.text import BLANK
 from tianzi_models.cloze.types import ClozeAnswer, ClozeRequest
 from tianzi_training.cloze.data.lexicon import Lexicon, dictionary_tags
 from tianzi_training.cloze.data.questions import Source, blank_out, draw_document, draw_length
-from tianzi_training.cloze.evaluation.cmrc import BATCH, calibration_error
+from tianzi_training.cloze.evaluation.cmrc import BATCH, CALIBRATION_BINS
 from tianzi_training.cloze.task import ClozeTask
 from tianzi_training.config import ClozeConfig, ConfigError, parse_config
-from tianzi_training.evaluate import accuracy
+from tianzi_training.metrics import accuracy, calibration_error
 
 QUESTIONS = 2000
 SURE = 4
@@ -120,7 +120,7 @@ def _figures(model: ClozeModel, questions: Iterator[Made], calibrated: bool = Fa
         whole += all(right for _, right in marks)
     figures = accuracy(sum(right for _, right in pairs), len(pairs))
     if calibrated:
-        figures["calibration_error"] = calibration_error(pairs)
+        figures["calibration_error"] = calibration_error(pairs, CALIBRATION_BINS)
     if len(pairs) > len(made):
         figures["documents_all_right"] = round(whole / max(1, len(made)), 4)
     return figures

@@ -10,12 +10,13 @@ import numpy as np
 from tianzi_models.base import Model
 from tianzi_models.ocr.types import GrayArray, OcrAnswer, OcrRequest
 from tianzi_training.config import ConfigError
-from tianzi_training.evaluate import accuracy
+from tianzi_training.metrics import accuracy, calibration_error
 from tianzi_training.ocr.data.charset import build_charset, look_alikes
 from tianzi_training.ocr.data.glyphs import load_glyphs, read_catalogue
 from tianzi_training.ocr.evaluation.figures import draw_confusions, draw_reliability
 from tianzi_training.ocr.evaluation.test_sets import EvalSet, build_sets
 
+CALIBRATION_BINS = 15
 PER_FONT = 2000  # characters of each font in a set
 KEPT_CLEAN = 0.95  # share of clean characters that the stricter threshold lets through
 
@@ -32,7 +33,9 @@ def evaluate(model: Model[Any, Any, Any, Any], confusions: int, pictures: Path |
     for name, one in sets.items():
         rows = list(zip(one.truth, answers[name], strict=True))
         figures[name] = score(rows) if one.truth[0] else unanswered([a for _, a in rows], strict)
-    figures["clean, all"]["calibration_error"] = calibration_error(clean)
+    figures["clean, all"]["calibration_error"] = calibration_error(
+        outcomes(sets["clean, all"].truth, answers["clean, all"]), CALIBRATION_BINS
+    )
     # The strict threshold as a figure, so that a reader can set it.
     figures["clean, all"]["keeps_95_percent"] = round(strict, 4)
     wrong = Counter((f[0], a.candidates[0].text) for f, a in clean if a.candidates[0].text not in f)
@@ -95,12 +98,3 @@ def unanswered(answers: Sequence[OcrAnswer], strict: float) -> dict[str, Any]:
         "rejected": round(rejected / len(answers), 4),
         "answered_strictly": round(loud / len(answers), 4),
     }
-
-
-def calibration_error(rows: Sequence[Answered], bins: int = 15) -> float:
-    """Expected calibration error of the top confidence (arXiv:1706.04599 §2)."""
-    pairs = outcomes([forms for forms, _ in rows], [answer for _, answer in rows])
-    sure, right = np.array([c for c, _ in pairs]), np.array([r for _, r in pairs], dtype=np.float64)
-    place = np.minimum((sure * bins).astype(int), bins - 1)
-    gaps = [abs(float((right - sure)[place == b].sum())) for b in range(bins)]
-    return round(sum(gaps) / len(rows), 4)

@@ -1,0 +1,1 @@
+"""gRPC: what callers may send and what they get back, and who is let in."""

@@ -1,0 +1,1 @@
+"""What is seen of the server from outside: metrics, traces, logs, and whether it lives."""
