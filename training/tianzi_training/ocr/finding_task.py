@@ -164,7 +164,7 @@ def read_pictures(
     served = ServedFinder(net.finder)
 
     def finder(thumbnails: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        return served(torch.from_numpy(thumbnails)).numpy()
+        return served(torch.tensor(thumbnails)).numpy()
 
     with torch.inference_mode():
         boxes = [find(picture, finder) for picture in pictures]

@@ -133,6 +133,7 @@ class OcrBatches(Dataset[tuple[Tensor, Tensor]]):
         written: the fonts whose strokes are followed, which takes minutes the first time.
         """
         self.num_classes, self.config = len(charset), config
+        self.glyphs, self.charset = glyphs, charset
         self.photographs = photographs if photographs and photographs.pictures else None
         weights = class_weights(charset)
         self.samplers = {

@@ -16,7 +16,8 @@ from tianzi_training.ocr.data.augment.clutter import relief
 from tianzi_training.ocr.data.augment.degradation import wear
 from tianzi_training.ocr.data.augment.exposure import expose
 from tianzi_training.ocr.data.augment.scenery import add_scenery
-from tianzi_training.ocr.data.batches import Group, OcrBatches
+from tianzi_training.ocr.data.batches import GlyphSampler, Group, OcrBatches, of_classes
+from tianzi_training.ocr.data.charset import LOOK_ALIKES
 from tianzi_training.ocr.data.em_boxes import EmBoxes
 from tianzi_training.ocr.data.finder_targets import targets
 from tianzi_training.ocr.data.negatives import draw_nothing
@@ -25,7 +26,9 @@ from tianzi_training.ocr.data.plates import binarise, vary
 from tianzi_training.ocr.data.scenes import Composer, Scene, patches_of
 
 LAYOUTS = {"alone": 0.46, "cell": 0.2, "line": 0.22, "page": 0.12}
-UNKNOWN_SHARE, TURNED_SHARE = 0.035, 0.008
+UNKNOWN_SHARE, TURNED_SHARE = 0.05, 0.01
+PLACED_SHARE = 0.07
+"""Of glyphs are of classes that only size and place tell apart, and stand in cells and lines that show both."""
 SEVERAL_SHARE = 0.3
 """Of scenes with neighbours: the crop takes in two of them, as where they are taken for one."""
 NOTHING_SHARE = 0.05
@@ -49,6 +52,7 @@ class SceneBatches(Dataset[tuple[Tensor, ...]]):
         """glyphs: what draws them. strangers: (K, S, S) glyphs of characters outside the list."""
         self.glyphs, self.strangers, self.crop_px = glyphs, strangers, crop_px
         self.composer = Composer(em_boxes)
+        self.placed = GlyphSampler(glyphs.glyphs, of_classes(glyphs.charset, "".join(LOOK_ALIKES)))
         self.nothing = glyphs.num_classes
         self.several, self.unknown = self.nothing + 1, self.nothing + 2
 
@@ -71,19 +75,25 @@ class SceneBatches(Dataset[tuple[Tensor, ...]]):
         group = self.glyphs.draw(step, number)
         rng = np.random.default_rng((self.glyphs.config.seed, step, number, 1))
         images, ids = group.images.copy(), group.ids.copy()
-        self._estrange(rng, images, ids)
+        placed = self._replace(rng, images, ids)
         patches = patches_of(_bend(group, images))
         clean = group.style == "print" and rng.random() < PLAIN_SHARE
-        return [self._sample(rng, group, patches, ids, i, 0.0 if clean else None) for i in range(len(ids))]
+        return [self._sample(rng, group, patches, ids, i, 0.0 if clean else None, placed[i]) for i in range(len(ids))]
 
-    def _estrange(self, rng: np.random.Generator, images: npt.NDArray[np.uint8], ids: npt.NDArray[np.int64]) -> None:
-        """Puts characters outside the list, and turned ones, in the place of some."""
+    def _replace(
+        self, rng: np.random.Generator, images: npt.NDArray[np.uint8], ids: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.bool_]:
+        """Puts characters outside the list, turned ones, and those that place tells in the place of some; the last."""
+        dice = rng.random(len(ids))
+        placed = (dice > 0.5) & (dice < 0.5 + PLACED_SHARE)
+        if placed.any():
+            images[placed], ids[placed] = self.placed.draw(rng, int(placed.sum()))
         for i in range(len(ids)):
-            dice = rng.random()
-            if dice < UNKNOWN_SHARE and len(self.strangers):
+            if dice[i] < UNKNOWN_SHARE and len(self.strangers):
                 images[i], ids[i] = self.strangers[rng.integers(len(self.strangers))], self.unknown
-            elif dice > 1 - TURNED_SHARE and (images[i] < 128).mean() > 0.2:
+            elif dice[i] > 1 - TURNED_SHARE and (images[i] < 128).mean() > 0.2:
                 images[i], ids[i] = turned(rng, images[i]), self.unknown
+        return placed
 
     def _sample(
         self,
@@ -93,12 +103,15 @@ class SceneBatches(Dataset[tuple[Tensor, ...]]):
         ids: npt.NDArray[np.int64],
         i: int,
         level: float | None,
+        placed: np.bool_,
     ) -> Sample:
         if group.plate and self.glyphs.photographs and rng.random() < 0.5:
             return self._photograph(rng)
         if rng.random() < NOTHING_SHARE:
             return self._empty(rng, patches)
         kind = str(rng.choice(list(LAYOUTS), p=list(LAYOUTS.values())))
+        if placed and rng.random() < 0.85:
+            kind = "cell" if rng.random() < 0.8 else "line"
         scene = self.composer.compose(rng, kind, patches, ids.tolist(), i)
         if scene is None or not scene.boxes:
             return self._empty(rng, patches)
