@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from fontTools.ttLib import TTFont
 from PIL import Image, ImageFont
 
 from tianzi_models.ocr.types import GrayArray
@@ -34,18 +35,17 @@ def placed_sets(charset: Sequence[str], per_kind: int) -> dict[str, EvalSet]:
         pictures = [np.asarray(draw(rng, faces[i % len(faces)], char)) for i, char in enumerate(chars)]
         sets[kind] = EvalSet(pictures, [forms_of[char] for char in chars])
     rng = np.random.default_rng(SEED)
-    marks = [char for char in BY_PLACE for _ in range(max(1, per_kind // 12))]
-    sets["told by place"] = EvalSet(
-        [np.asarray(plain_cell(rng, faces[i % len(faces)], char)) for i, char in enumerate(marks)],
-        [forms_of[char] for char in marks],
-    )
+    marks = [(char, face) for char in BY_PLACE for face in faces if face.draws(char)] * max(1, per_kind // 24)
+    pictures = [np.asarray(plain_cell(rng, face, char)) for char, face in marks]
+    sets["told by place"] = EvalSet(pictures, [forms_of[char] for char, _ in marks])
     strange = [open_type(fonts[name]) for name in STRANGER_FACES if name in fonts]
-    chars = rng.choice(outsiders(charset, held_out=True), per_kind)
+    drawn = [char for char in outsiders(charset, held_out=True) if all(face.draws(char) for face in strange)]
+    chars = rng.choice(drawn, per_kind) if strange else []
     unknown = [np.asarray(plain_cell(rng, strange[i % len(strange)], char)) for i, char in enumerate(chars)]
     sets["outside the list"] = EvalSet(unknown, [""] * len(unknown))
     pairs = ["".join(pair) for pair in rng.choice(level1_hanzi(), (per_kind, 2))]
-    drawn = [two_characters(rng, faces[i % len(faces)], pair) for i, pair in enumerate(pairs)]
-    sets["two characters"] = EvalSet(drawn, [""] * len(drawn))
+    side_by_side = [two_characters(rng, faces[i % len(faces)], pair) for i, pair in enumerate(pairs)]
+    sets["two characters"] = EvalSet(side_by_side, [""] * per_kind)
     empty = [np.asarray(empty_sheet(rng)) for _ in range(per_kind)]
     sets["empty sheets"] = EvalSet(empty, [""] * len(empty))
     turned = [np.rot90(p, int(rng.integers(1, 4))).copy() for p in sets["plain_cell"].pictures]
@@ -69,7 +69,10 @@ def two_characters(rng: np.random.Generator, face: Type, pair: str) -> GrayArray
 def open_type(font: Font) -> Type:
     """A font to typeset with."""
     common = "".join(level1_hanzi()[:1500])
-    return Type(lambda em: ImageFont.truetype(str(font.files[0]), em, index=font.index), common)
+    file = font.files[0]
+    with TTFont(file, fontNumber=font.index if file.suffix == ".ttc" else -1, lazy=True) as face:
+        drawn = frozenset(face.getBestCmap() or {})
+    return Type(lambda em: ImageFont.truetype(str(file), em, index=font.index), common, drawn)
 
 
 def photographs(folder: Path, forms_of: dict[str, str]) -> EvalSet:

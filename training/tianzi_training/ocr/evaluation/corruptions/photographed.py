@@ -1,8 +1,4 @@
-"""Characters as they come from phones, screens and books, for measuring alone: typeset on sheets and then spoiled.
-
-Each picture is typeset anew by FreeType at its final size or larger, with the place in its square kept; nothing here is
-shared with what training draws.
-"""
+"""Characters as they come from phones, screens and books, for measuring alone: typeset on sheets and then spoiled."""
 
 import io
 import math
@@ -14,19 +10,21 @@ import numpy.typing as npt
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
 Rng = np.random.Generator
-Gray = npt.NDArray[np.uint8]
 Face = ImageFont.FreeTypeFont
 PINYIN = ("hǎo", "xué", "guó", "míng", "tiān", "zì", "rén", "shuǐ", "dà", "lǜ", "péng", "yǔ")
-BY_PLACE = "一。，—〇·"
-"""Marks that only size and place tell from their look-alikes."""
+BY_PLACE = "一。，—〇·"  # only size and place tell them from their look-alikes
 
 
 @dataclass(frozen=True)
 class Type:
-    """A face to typeset with. others: characters that may stand beside."""
+    """A face to typeset with. others: characters that may stand beside; drawn: all that it draws."""
 
     open: Callable[[int], Face]
     others: str
+    drawn: frozenset[int]
+
+    def draws(self, text: str) -> bool:
+        return all(ord(char) in self.drawn for char in text)
 
     def sheet(self, char: str, em: int, width: float = 1.3, height: float = 1.3, ink: int = 20) -> Image.Image:
         """The character in the middle of its square on white, width and height in ems."""
@@ -146,7 +144,8 @@ def _pinyin_above(rng: Rng, face: Type, char: str) -> Image.Image:
     em = int(rng.integers(30, 64))
     page = Image.new("L", (round(1.4 * em), round(1.8 * em)), 255)
     face.draw(page, char, 0.7 * em, 1.15 * em, em)
-    face.draw(page, PINYIN[int(rng.integers(len(PINYIN)))], 0.7 * em, 0.36 * em, round(0.36 * em))
+    above = [one for one in PINYIN if face.draws(one)] or ["wo"]
+    face.draw(page, above[int(rng.integers(len(above)))], 0.7 * em, 0.36 * em, round(0.36 * em))
     return _camera(rng, page, 2)
 
 
@@ -223,7 +222,7 @@ def _on_a_picture(rng: Rng, face: Type, char: str) -> Image.Image:
 
 
 def plain_cell(rng: Rng, face: Type, char: str) -> Image.Image:
-    """A character as print sets it, with nothing around."""
+    """As print sets it, with nothing around."""
     return face.sheet(char, int(rng.integers(24, 72)), 1.15, 1.15, ink=int(rng.integers(0, 60)))
 
 
@@ -243,8 +242,9 @@ def empty_sheet(rng: Rng) -> Image.Image:
 KINDS: dict[str, Callable[[Rng, Type, str], Image.Image]] = {
     change.__name__.removeprefix("_"): change
     for change in (
-        plain_cell, _screenshot, _thin_and_small, _hard_shadow, _soft_shadow, _dark_corner, _salt_and_grain, _neighbours,
-        _table_cell, _underlined, _pinyin_above, _practice_grid, _small_on_large, _phone, _jpeg_chain, _faint, _on_a_picture,
+        plain_cell, _screenshot, _thin_and_small, _hard_shadow, _soft_shadow, _dark_corner, _salt_and_grain,
+        _neighbours, _table_cell, _underlined, _pinyin_above, _practice_grid, _small_on_large, _phone, _jpeg_chain,
+        _faint, _on_a_picture,
     )
 }  # fmt: skip
 """Name → a picture of a character."""
