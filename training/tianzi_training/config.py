@@ -40,7 +40,8 @@ class TrainConfig:
 class OcrConfig(TrainConfig):
     """The recogniser's experiments."""
 
-    net: str = "ocr"  # ocr or ocr-seed
+    net: str = "ocr"  # ocr, ocr-seed, or finding: finder and grey reader
+    reading_share: float = 1.0  # of finder and reader: samples whose crops are learnt from; 0 teaches the finder alone
     group: int = 32  # pictures that share size, blur and the like; divides batch_size
     hanzi: int = 0  # learn only the first so many, to compare networks quickly; 0: every class
     crop_px: int = 48

@@ -55,6 +55,14 @@ class GpuFed(Protocol):
         """What Task.batches gives, from step `first` on, on the device."""
 
 
+@runtime_checkable
+class Adapting(Protocol):
+    """A task whose network starts from another network's weights in a way of its own."""
+
+    def adapt(self, weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Weights by name → those to start from; own: the network's state."""
+
+
 def run_folder(config: TrainConfig) -> Path:
     """Where an experiment's checkpoint, log and curve are."""
     return Path("runs") / config.name
@@ -89,7 +97,8 @@ def train(task: Task, resume: bool, initial: Mapping[str, Tensor] | None = None)
     net = task.build_net().to(device, memory_format=torch.channels_last)
     if initial is not None:
         own = net.state_dict()
-        load_matching(net, widened(deepened(initial, own), own))
+        adapted = task.adapt(initial, own) if isinstance(task, Adapting) else widened(deepened(initial, own), own)
+        load_matching(net, adapted)
     optimizer = torch.optim.AdamW(parameter_groups(net, config.weight_decay), lr=config.lr)
     first = 0
     if resume and (folder / CHECKPOINT).exists():

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import onnx
@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from tianzi_models import bundle as bundles
+from tianzi_models.base import Model
 from tianzi_models.registry import MODELS, open_session
 from tianzi_models.runtime import Session
 from tianzi_training.config import ConfigError, TrainConfig
@@ -61,6 +62,16 @@ class ExportTask(Protocol):
         """What the weights were trained on, for the manifest."""
 
 
+@runtime_checkable
+class SeveralGraphs(Protocol):
+    """A task whose model needs more than one graph."""
+
+    model_class: type[Model[Any, Any, Any, Any]]
+
+    def more_graphs(self, net: Any) -> dict[str, Graph]:
+        """File name → graph, beside the main one."""
+
+
 def export(task: ExportTask, model_name: str, version: int, root: Path, fp16: bool = False) -> Path:
     """Writes the bundle of the experiment's checkpoint; its folder. fp16: with a graph for graphics cards, too.
 
@@ -88,10 +99,16 @@ def export(task: ExportTask, model_name: str, version: int, root: Path, fp16: bo
         files: dict[str, Path | bytes] = {bundles.GRAPH: file, **task.vocabulary(), bundles.GOLDEN: b"[]\n"}
         if graph.accuracy is not None:
             files |= smaller_graphs(graph, file, fp16)
+        for name, more in task.more_graphs(net).items() if isinstance(task, SeveralGraphs) else ():
+            beside = Path(folder) / name
+            to_onnx(more, beside)
+            check_parity(more, beside)
+            files[name] = beside
+        cls = task.model_class if isinstance(task, SeveralGraphs) else MODELS[model_name]
         manifest = {
             "name": model_name,
             "version": version,
-            "contract": MODELS[model_name].contract,
+            "contract": cls.contract,
             "facts": facts,
             "trained": {"steps": step, "config": asdict(task.config), "data": task.training_data()},
             "made": {
@@ -105,7 +122,7 @@ def export(task: ExportTask, model_name: str, version: int, root: Path, fp16: bo
         card = target / "README.md"
         text = card.read_bytes() if card.exists() else b""
         bundles.write(target, files, manifest)
-        golden = answer_golden(target, model_name, task.golden_requests())
+        golden = answer_golden(target, cls, task.golden_requests())
         bundles.write(target, {**files, bundles.GOLDEN: golden}, manifest)
         if text:
             card.write_bytes(text)
@@ -179,9 +196,8 @@ def is_as_good(graph: Graph, exact: Path, candidate: Path) -> bool:
     return kept
 
 
-def answer_golden(target: Path, model_name: str, requests: Sequence[Mapping[str, Any]]) -> bytes:
+def answer_golden(target: Path, cls: type[Model[Any, Any, Any, Any]], requests: Sequence[Mapping[str, Any]]) -> bytes:
     """golden.json: the requests with the bundle's own answers."""
-    cls = MODELS[model_name]
     bundle = bundles.load(target, cls.contract)
     model = cls(bundle, open_session(bundle, "cpu", 1))
     cases = []
