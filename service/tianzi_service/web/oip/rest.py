@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+from tianzi_service.rpc.oip.servicer import InferenceServicer
 from tianzi_service.rpc.oip.v2 import grpc_service_pb2 as oip
 from tianzi_service.rpc.oip.v2 import model_config_pb2
-from tianzi_service.rpc.oip.servicer import InferenceServicer
 from tianzi_service.scheduling.admission import Kind
 from tianzi_service.scheduling.thread_pools import Threads
 from tianzi_service.web.api import INLINE_BYTES

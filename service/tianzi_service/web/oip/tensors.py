@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tianzi_service.rpc.oip.v2 import grpc_service_pb2 as oip
 from tianzi_models.errors import InvalidInput
 from tianzi_service.rpc.oip.tensors import BYTES, DATATYPES, LENGTH, shown
+from tianzi_service.rpc.oip.v2 import grpc_service_pb2 as oip
 from tianzi_service.web.encoding import decode_bytes
 from tianzi_service.web.errors import Reply, json_reply
 from tianzi_service.web.forms import read_json
