@@ -7,7 +7,7 @@ COPY pyproject.toml LICENSE README.md ./
 COPY proto proto
 COPY models models
 COPY service service
-RUN pip wheel --no-deps --wheel-dir /wheels .
+RUN pip wheel --no-deps --wheel-dir /wheels ./proto .
 
 # The dependencies apart from the code, which changes more often. jieba comes as source, but needs no compiler.
 FROM python:${PYTHON} AS dependencies
@@ -22,7 +22,8 @@ COPY deploy/image/trim /usr/local/bin/
 COPY pyproject.toml .
 RUN python -c "import pathlib, tomllib; \
 project = tomllib.loads(pathlib.Path('pyproject.toml').read_text())['project']; \
-groups = {'base': project['dependencies'], **project['optional-dependencies']}; \
+outside = [line for line in project['dependencies'] if not line.startswith('tianzi')]; \
+groups = {'base': outside, **project['optional-dependencies']}; \
 [pathlib.Path(name).write_text('\n'.join(group)) for name, group in groups.items()]"
 # More extras of pyproject.toml to take in, such as "otel" for traces or "score" for Parquet.
 ARG EXTRAS=""
@@ -55,7 +56,8 @@ ENV PATH=/opt/tianzi/bin:$PATH \
     TIANZI_METRICS_HOST=0.0.0.0
 USER 10001:10001
 WORKDIR /tmp
-EXPOSE 50051
+# HTTP is on 8080 where TIANZI_HTTP_PORT says so.
+EXPOSE 50051 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --start-period=30s --interval=10s --timeout=5s \
     CMD ["sh", "-c", "exec tianzi health --address localhost:${TIANZI_PORT:-50051}"]

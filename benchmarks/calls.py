@@ -10,9 +10,9 @@ import grpc
 import wire
 from driver import CONNECTIONS, Send, Streams
 
-from inference import grpc_service_pb2 as oip
-from inference import grpc_service_pb2_grpc
 from tianzi.v1 import ocr_pb2
+from tianzi_service.rpc.oip.v2 import grpc_service_pb2 as oip
+from tianzi_service.rpc.oip.v2 import grpc_service_pb2_grpc
 
 BATCH = 32
 READY_S = 30.0

@@ -11,6 +11,8 @@ from targets import ALONE, ONE
 HERE = Path(__file__).parent
 PLOT = HERE / "load.png"
 RESULTS = HERE / "results.md"
+TABLE = "load.md"
+"""Beside RESULTS: the aims and all rows."""
 HEAD = (
     "| server | calls | loop | callers | images/s | p50 ms | p99 ms | server CPU ms an image | refused |\n"
     "|---|---|---|---|---|---|---|---|---|"
@@ -121,13 +123,15 @@ def aims(results: Results) -> str:
 
 
 def write(results: Results, command: str) -> None:
-    """Draws the plot and puts the part of results.md between its marks, or at the end."""
+    """Draws the plot, puts the part of results.md between its marks, or at the end, and writes load.md."""
     plot(results, PLOT)
     facts = ", ".join(f"{key} {value}" for key, value in results.machine.items())
     bare = "\n".join(
         f"- bare onnxruntime, {what}: {way.rate:.0f} images/s, batch {way.batch}, {way.how}"
         for what, way in (("network alone", results.network), ("decoding and network", results.whole))
     )
+    judged = aims(results)
+    met = judged.count("| met |")
     table = "\n".join([HEAD, *map(line, results.rows)])
     part = f"""## Load
 
@@ -140,12 +144,15 @@ onnxruntime on the same cores, is the most that a server on this gRPC can answer
 
 ![Images a second and latency by callers]({PLOT.name})
 
-{aims(results)}
-
 {bare}
 
-{table}
+{met} of {met + judged.count("| missed |")} aims are met. Which, and each server, way of calling and number of callers:
+[{TABLE}]({TABLE}).
 """
+    note = "Written by `benchmarks/load.py --write`; what the columns mean: [results.md](results.md#load)."
+    RESULTS.with_name(TABLE).write_text(
+        f"# Load, aims and all rows\n\n{note}\n\n{judged}\n\n{table}\n", encoding="utf-8"
+    )
     put("load", "benchmarks/load.py", part)
 
 

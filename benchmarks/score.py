@@ -22,9 +22,9 @@ from tianzi_models.ocr.types import OcrRequest
 from tianzi_models.registry import load_model
 from tianzi_service.cli.options import NO_SERVER
 from tianzi_service.cli.score import engine
+from tianzi_service.score.input.sources import open_source
 from tianzi_service.score.run import Run, Target
 from tianzi_service.score.scorer import Job
-from tianzi_service.score.sources import open_source
 from tianzi_service.score.workers import answers
 from tianzi_service.settings import Settings
 

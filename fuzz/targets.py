@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from inference import grpc_service_pb2 as oip
 from tianzi_models import bundle as bundles
-from tianzi_models.cloze.model import CHARS, WORDS, ClozeModel
+from tianzi_models.cloze.lexicon import PIECES, VARIANTS, WORDS, Lexicon
+from tianzi_models.cloze.model import ClozeModel
 from tianzi_models.cloze.text import TextEncoder
 from tianzi_models.cloze.types import ClozeRequest
 from tianzi_models.errors import InvalidInput
 from tianzi_models.ocr.image import decode_image, normalize_crop
-from tianzi_models.vocab import Vocab
 from tianzi_service.rpc.oip.adapters import Parameters
 from tianzi_service.rpc.oip.servicer import ADAPTERS
 from tianzi_service.rpc.oip.tensors import BYTES, Spec, read
+from tianzi_service.rpc.oip.v2 import grpc_service_pb2 as oip
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 MAX_SIDE_PX, CROP_PX, MAX_ROWS = 1024, 48, 16
@@ -71,7 +71,7 @@ def text(data: bytes) -> None:
     except InvalidInput:
         return
     assert len(item.blanks) >= 1
-    for (start, end), in_query in item.blanks:
+    for (start, end), in_query in ((blank.position, blank.in_query) for blank in item.blanks):
         assert 0 <= start < end <= len(query if in_query else document)
     for _, spans in item.candidates:
         assert all(0 <= start < end <= len(document) for start, end in spans)
@@ -104,5 +104,5 @@ def seeds(name: str) -> Iterable[bytes]:
 @cache
 def _encoder() -> TextEncoder:
     bundle = bundles.load(bundles.find(bundles.default_root(), ClozeModel.name), ClozeModel.contract)
-    words, chars = (Vocab.from_text(bundle.text(name)) for name in (WORDS, CHARS))
-    return TextEncoder(words, chars, bundle.facts)
+    lexicon = Lexicon.from_texts({name: bundle.text(name) for name in (WORDS, PIECES, VARIANTS)})
+    return TextEncoder(lexicon, bundle.facts)

@@ -21,11 +21,11 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2_grpc
 
-from inference import grpc_service_pb2_grpc
 from tests.fakes import WAIT_S, FakeCloze, FakeOcr
 from tianzi import Client
 from tianzi.v1 import cloze_pb2_grpc, ocr_pb2_grpc, server_pb2_grpc
 from tianzi_service.lifecycle.server import Server, build_server
+from tianzi_service.rpc.oip.v2 import grpc_service_pb2_grpc
 from tianzi_service.settings import Settings
 from tianzi_service.telemetry.observer import NOBODY, Observer
 

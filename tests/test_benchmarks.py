@@ -140,6 +140,7 @@ def test_load_reports_aims_and_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert text.startswith("# Results\n")
     assert text.count("## Load") == 1
     assert "the command again" in text
+    assert (tmp_path / "load.md").read_text(encoding="utf-8").count("\n| ") > len(results.rows)
     assert report.PLOT.stat().st_size > 10_000
 
 

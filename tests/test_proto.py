@@ -49,7 +49,12 @@ def test_the_linter_would_complain(copy: Path) -> None:
 def test_the_committed_stubs_are_the_generated_ones(tmp_path: Path) -> None:
     subprocess.run([sys.executable, str(GENERATOR), str(tmp_path)], check=True)
     fresh = {path.relative_to(tmp_path): path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
-    committed = {path.relative_to(PROTO): path.read_text() for path in PROTO.rglob("*_pb2*") if path.suffix != ".pyc"}
+    committed = {
+        path.relative_to(root): path.read_text()
+        for root, package in runpy.run_path(str(GENERATOR))["SOURCES"]
+        for path in (root / package).rglob("*_pb2*")
+        if path.suffix != ".pyc"
+    }
     assert fresh.keys() == committed.keys()
     stale = [str(name) for name in fresh if fresh[name] != committed[name]]
     assert not stale, "run ./run proto"

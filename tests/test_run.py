@@ -24,7 +24,8 @@ def checkout(tmp_path: Path) -> Path:
     """A folder with run alone, in a path with a space, and no .venv."""
     folder = tmp_path / "my checkout"
     (folder / "training/tianzi_training/ocr/data").mkdir(parents=True)
-    for name in ("run", "pyproject.toml"):
+    (folder / "proto").mkdir()
+    for name in ("run", "pyproject.toml", "proto/pyproject.toml"):
         shutil.copy(ROOT / name, folder / name)
     return folder
 
@@ -70,7 +71,7 @@ def test_listed_tasks_are_the_ones_there_are(checkout: Path) -> None:
 
 
 def test_every_task_that_the_documents_name_is_listed(checkout: Path) -> None:
-    documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *ROOT.glob("models/bundles/*/*/README.md")]
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("models/bundles/*/*/README.md")]
     named = {name for file in documents for name in re.findall(r"\./run ([a-z-]+)", file.read_text(encoding="utf-8"))}
     assert {"serve", "test"} <= named <= tasks(run(checkout).stdout)
 
@@ -86,7 +87,7 @@ def test_unknown_task_is_a_usage_error(checkout: Path) -> None:
 @pytest.mark.parametrize(
     ("programs", "said"),
     [
-        ({}, ["Python 3.11, 3.12 or 3.13", "found none", "apt install python3 python3-venv"]),
+        ({}, ["Python 3.11, 3.12, 3.13 or 3.14", "found none", "apt install python3 python3-venv"]),
         ({"python3": TOO_OLD}, ["found Python 3.9.2", "apt install"]),
         ({"python3": NO_VENV}, ["Python 3.12.3 lacks its venv module", "apt install python3-venv"]),
         ({"python3": TOO_OLD, "python3.12": NO_VENV}, ["Python 3.12.3 lacks", "apt install python3.12-venv"]),
@@ -135,16 +136,25 @@ def test_serve_installs_once_and_passes_arguments_on(installed: Path) -> None:
     assert run(installed, "serve", "--port", "6000").returncode == 0
     install, serve = calls(installed)
     assert install.startswith("-m pip install")
-    assert install.endswith("-e .[cpu,score]")
+    assert install.endswith("-e proto -e .[cpu,score]")
     assert serve == "-m tianzi_service serve --port 6000"
 
     assert run(installed, "serve").returncode == 0
     assert calls(installed) == ["-m tianzi_service serve"]
 
-    with (installed / "pyproject.toml").open("a") as file:
-        file.write("# changed\n")
+    for changed in ("pyproject.toml", "proto/pyproject.toml"):
+        with (installed / changed).open("a") as file:
+            file.write("# changed\n")
+        assert run(installed, "serve").returncode == 0
+        assert len(calls(installed)) == 2
+
+
+def test_a_copy_of_the_client_is_replaced_by_a_link(installed: Path) -> None:
+    run(installed, "serve")
+    (installed / ".venv/lib/python3.14/site-packages/tianzi").mkdir(parents=True)
+    calls(installed)
     assert run(installed, "serve").returncode == 0
-    assert len(calls(installed)) == 2
+    assert calls(installed)[0].startswith("-m pip install")
 
 
 def test_test_adds_training_and_development(installed: Path) -> None:
@@ -154,6 +164,12 @@ def test_test_adds_training_and_development(installed: Path) -> None:
     assert test == "-m pytest -k ocr"
     assert run(installed, "serve").returncode == 0
     assert calls(installed) == ["-m tianzi_service serve"], "what testing needs holds what serving needs"
+
+
+def test_test_says_how_long_it_takes_and_how_to_run_a_part(installed: Path) -> None:
+    said, part = run(installed, "test").stdout, run(installed, "test", "tests/models").stdout
+    assert said.startswith("All tests but the slow ones: about") and "./run test tests/models" in said
+    assert "All tests" not in part
 
 
 @pytest.mark.parametrize(("driver", "runtime"), [(FITS, "gpu"), ("exit 9", "cpu")])
@@ -204,12 +220,30 @@ def test_fonts_without_npm_say_so(checkout: Path) -> None:
 
 
 def test_train_without_a_known_name_lists_the_names(checkout: Path) -> None:
-    (checkout / "training/tianzi_training/configs").mkdir()
-    (checkout / "training/tianzi_training/configs/ocr.toml").touch()
-    for args in ((), ("poetry",)):
+    experiments(checkout)
+    for args in ((), ("poetry",), ("",), ("configs",)):
         result = run(checkout, "train", *args)
         assert result.returncode == 1
-        assert "name one of ocr" in result.stderr
+        names = result.stderr.partition("name one of ")[2].split()
+        assert sorted(names) == ["cloze", "ocr", "ocr-again"]
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("cloze", "cloze/recipe.toml"), ("ocr", "configs/ocr.toml"), ("ocr-again", "configs/ocr-again.toml")],
+)
+@pytest.mark.parametrize("task", ["train", "export"])
+def test_an_experiment_is_found_by_its_name(checkout: Path, installed: Path, task: str, name: str, file: str) -> None:
+    experiments(checkout)
+    assert run(checkout, task, name, "--set", "lr=1").returncode == 0
+    assert calls(installed)[-1] == f"-m tianzi_training.{task} training/tianzi_training/{file} --set lr=1"
+
+
+def experiments(checkout: Path) -> None:
+    for file in ("cloze/recipe.toml", "cloze/other.toml", "configs/ocr.toml", "configs/ocr-again.toml"):
+        path = checkout / "training/tianzi_training" / file
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
 
 
 def test_image_copies_what_is_there_and_no_training() -> None:

@@ -1,7 +1,8 @@
 """Bundle: a folder with all that serving one model version needs, verified by sha256.
 
 bundle.json   name, version, contract, facts, files {name: sha256, bytes}, and where it came from
-model.onnx    the graph; *.txt vocabularies; golden.json requests with the answers they must get
+model.onnx    the graph; weights.bin what it shares with model.int8.onnx, where there is one
+*.txt         vocabularies; golden.json requests with the answers they must get
 README.md     the model card: for people, so it is not among the verified files
 """
 
@@ -22,6 +23,7 @@ MANIFEST = "bundle.json"
 GRAPH = "model.onnx"
 INT8_GRAPH = "model.int8.onnx"
 FP16_GRAPH = "model.fp16.onnx"
+WEIGHTS = "weights.bin"
 GOLDEN = "golden.json"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tianzi_models.denormals import flushed
 from tianzi_models.errors import BundleError, InferenceError, ModelNotReady
 from tianzi_models.gpu import CPU, CUDA, Gpu, Providers, providers
 
@@ -54,6 +55,8 @@ class Session:
         options.inter_op_num_threads = 1
         # Spinning threads burn the cores that decoding and gRPC need.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # For its own threads; it leaves the thread that opens the first session so, too, but for flushed().
+        options.add_session_config_entry("session.set_denormal_as_zero", "1")
         options.log_severity_level = 3
         chosen: Providers = [(CPU, {})]
         if may_use_cuda(device):
@@ -62,7 +65,8 @@ class Session:
             chosen = providers(gpu, graphs=graph_rows > 0, fp16=fp16)
         try:
             # Without fallback: when a run fails, onnxruntime's Python would go on, on the CPU.
-            self._session = ort.InferenceSession(str(path), options, providers=chosen, enable_fallback=0)
+            with flushed():
+                self._session = ort.InferenceSession(str(path), options, providers=chosen, enable_fallback=0)
         except Exception as error:  # onnxruntime's errors share no base class
             raise BundleError(f"{path}: onnxruntime cannot open it: {_first_line(error)}") from error
         if device == "cuda" and not self.on_gpu:
@@ -93,7 +97,8 @@ class Session:
         """
         try:
             buckets = self._buckets
-            outputs = buckets.run(feeds) if buckets is not None else self._session.run(None, dict(feeds))
+            with flushed():
+                outputs = buckets.run(feeds) if buckets is not None else self._session.run(None, dict(feeds))
         except Exception as error:
             if LOST.search(str(error)):
                 raise ModelNotReady(f"onnxruntime: {_first_line(error)}") from error

@@ -1,11 +1,13 @@
 """tianzi 填字: recognise a Chinese character in an image, fill the blank in a Chinese text.
 
-Client and AsyncClient call a server; the other names are what they take, return and raise.
+Local has the models in this process; Client and AsyncClient call a server. The other names are what they take, return
+and raise.
 """
 
 from tianzi.aio import AsyncClient
 from tianzi.client import Client
 from tianzi.errors import (
+    Closed,
     DeadlineExceeded,
     InternalError,
     InvalidInput,
@@ -15,6 +17,8 @@ from tianzi.errors import (
     Unauthenticated,
     Unavailable,
 )
+from tianzi.interface import AsyncInterface, Interface
+from tianzi.local import Local
 from tianzi.security import TLS
 from tianzi.types import Blank, Character, Filling, Limits, ModelInfo, Question, Reading, Recognition, ServerInfo, Word
 
@@ -23,14 +27,18 @@ __version__ = "0.1.0"
 __all__ = [
     "TLS",
     "AsyncClient",
+    "AsyncInterface",
     "Blank",
     "Character",
     "Client",
+    "Closed",
     "DeadlineExceeded",
     "Filling",
+    "Interface",
     "InternalError",
     "InvalidInput",
     "Limits",
+    "Local",
     "ModelInfo",
     "NotFound",
     "Overloaded",

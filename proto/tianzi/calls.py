@@ -1,23 +1,28 @@
 """What both clients share: a call to make, and what they need to make it."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 from google.protobuf import wrappers_pb2
 
 from tianzi import convert
+from tianzi.address import is_loopback
 from tianzi.errors import InvalidInput
 from tianzi.types import Document, Filling, ImageSource, Question, Reading, Recognition
 from tianzi.v1 import cloze_pb2, cloze_pb2_grpc, ocr_pb2, ocr_pb2_grpc
 
 Result = TypeVar("Result")
+Items = TypeVar("Items")
 
 DEFAULT_ADDRESS = "localhost:50051"
 DEFAULT_TIMEOUT_S = 10.0
-DEFAULT_WINDOW = 64
+
+Task: TypeAlias = Literal["ocr", "cloze"]
+"""Which model is asked."""
 
 _SERVICE_CONFIG = {
     # Calls go in turn to all servers that the address stands for, dns:///ocr.example.org:50051 say.
@@ -43,9 +48,13 @@ _RECONNECT = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_b
 """A server that restarts is found again soon; gRPC's own pauses grow to two minutes."""
 
 
-def channel_options(options: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    """A channel's options: retries and reconnecting, then the caller's own, which win."""
-    return [("grpc.service_config", json.dumps(_SERVICE_CONFIG)), *_RECONNECT, *options]
+def channel_options(target: str, options: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    """A channel's options: retries, reconnecting, proxies, sizes; then the caller's own, which win."""
+    # A proxy of the environment knows its own localhost, not ours.
+    direct = [("grpc.enable_http_proxy", 0)] if is_loopback(target) else []
+    # The server has a limit of its own, 16 MiB unless told otherwise; gRPC's would be 4.
+    sizes = [("grpc.max_receive_message_length", -1)]
+    return [("grpc.service_config", json.dumps(_SERVICE_CONFIG)), *_RECONNECT, *direct, *sizes, *options]
 
 
 def call_metadata(metadata: Sequence[tuple[str, str]], token: str | None) -> tuple[tuple[str, str], ...]:
@@ -70,12 +79,16 @@ def recognize_call(
     return Call(request, convert.recognition)
 
 
+Row: TypeAlias = Call[Reading]
+"""Images that are read as one text."""
+
+
 def sequence_call(
     images: Iterable[ImageSource], top_k: int, allowed: str | Sequence[str] = (), model_version: int = 0
-) -> Call[Reading]:
+) -> Row:
     """The call for a row of images. Raises: InvalidInput."""
     row = ocr_pb2.RecognizeSequenceRequest()
-    for number, image in enumerate(images):
+    for number, image in enumerate(several("images", images)):
         try:
             row.requests.append(recognize_call(image, top_k, allowed, model_version).request)
         except InvalidInput as error:
@@ -97,6 +110,18 @@ def fill_call(question: Document | Question, model_version: int = 0) -> Call[Fil
     return Call(request, partial(convert.filling, question=question))
 
 
+def several(field: str, items: Items) -> Items:
+    """The items as they are. Raises InvalidInput where one image or text is given in the place of several."""
+    one = isinstance(items, str | bytes | bytearray | memoryview | os.PathLike | Question)
+    if one or hasattr(items, "getexif") or getattr(items, "ndim", 3) < 3:
+        alone = "fill()" if field == "questions" else "recognize()"
+        kind = type(items).__name__
+        raise InvalidInput(f"{field}: one {kind}, must be a list or another iterable; {alone} takes one", field=field)
+    if not isinstance(items, Iterable | AsyncIterable):
+        raise InvalidInput(f"{field}: {type(items).__name__}, must be a list or another iterable", field=field)
+    return items
+
+
 class Endpoint(NamedTuple):
     """A service's methods on a channel. envelope: what the stream wraps a request in. sequence: OcrService's alone."""
 
@@ -106,16 +131,24 @@ class Endpoint(NamedTuple):
     sequence: Any = None
 
 
+ENVELOPES: dict[Task, Any] = {"ocr": ocr_pb2.StreamRecognizeRequest, "cloze": cloze_pb2.StreamFillRequest}
+
+
 def ocr_endpoint(channel: Any) -> Endpoint:
     """OcrService."""
     stub = ocr_pb2_grpc.OcrServiceStub(channel)
-    return Endpoint(stub.Recognize, stub.StreamRecognize, ocr_pb2.StreamRecognizeRequest, stub.RecognizeSequence)
+    return Endpoint(stub.Recognize, stub.StreamRecognize, ENVELOPES["ocr"], stub.RecognizeSequence)
 
 
 def cloze_endpoint(channel: Any) -> Endpoint:
     """ClozeService."""
     stub = cloze_pb2_grpc.ClozeServiceStub(channel)
-    return Endpoint(stub.Fill, stub.StreamFill, cloze_pb2.StreamFillRequest)
+    return Endpoint(stub.Fill, stub.StreamFill, ENVELOPES["cloze"])
+
+
+def endpoints(channel: Any) -> dict[Task, Endpoint]:
+    """Both services."""
+    return {"ocr": ocr_endpoint(channel), "cloze": cloze_endpoint(channel)}
 
 
 # HealthCheckRequest {string service = 1} and HealthCheckResponse {enum status = 1} look like these two on the wire.

@@ -4,18 +4,19 @@ import contextlib
 import queue
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import grpc
 
 from tianzi import calls, convert, security
-from tianzi.calls import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, DEFAULT_WINDOW, Call, Endpoint
-from tianzi.errors import DeadlineExceeded, InternalError, TianziError, Unavailable, from_call
+from tianzi.address import target as address_of
+from tianzi.blocking import Blocking
+from tianzi.calls import DEFAULT_ADDRESS, DEFAULT_TIMEOUT_S, Call, Endpoint, Row, Task
+from tianzi.errors import Closed, DeadlineExceeded, InternalError, TianziError, Unavailable, from_call
+from tianzi.interface import documented
 from tianzi.security import TLS
-from tianzi.types import DEFAULT_TOP_K, Document, Filling, ImageSource, Question, Reading, Recognition, ServerInfo
+from tianzi.types import Reading, ServerInfo
 from tianzi.v1 import server_pb2, server_pb2_grpc
 from tianzi.window import ENDS_THE_STREAM, Slot, Window
 
@@ -23,7 +24,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Client:
+@documented
+class Client(Blocking):
     """A connection to a server, for any number of threads. Every method raises TianziError's subclasses.
 
     >>> with Client("localhost:50051") as client:  # doctest: +SKIP
@@ -44,136 +46,73 @@ class Client:
     ) -> None:
         """Connects when first called.
 
+        address: HOST or HOST:PORT, of port 50051 where none is named; dns:///HOST:PORT spreads calls over all
+        servers of that name. A proxy of the environment is not asked for servers on this machine.
         timeout: seconds for an answer, retries among them; None waits for ever.
         token: what the server knows a caller by. It can be read on the way unless there is TLS.
         tls: True for a server whose certificate any public authority has signed; TLS says it in more detail.
         credentials: in place of tls. metadata: sent with every call. options: further gRPC channel options.
 
         Raises:
+            InvalidInput: address is none.
             OSError: a file of tls cannot be read.
         """
         self.address = address
         self.timeout = timeout
+        self._closed = False
+        target = address_of(address)
         self._metadata = calls.call_metadata(metadata, token)
         credentials = credentials or security.credentials(tls)
-        options = calls.channel_options([*security.options(tls), *options])
+        options = calls.channel_options(target, [*security.options(tls), *options])
         if credentials is None:
-            self._channel = grpc.insecure_channel(address, options)
+            self._channel = grpc.insecure_channel(target, options)
         else:
-            self._channel = grpc.secure_channel(address, credentials, options)
-        self._ocr = calls.ocr_endpoint(self._channel)
-        self._cloze = calls.cloze_endpoint(self._channel)
+            self._channel = grpc.secure_channel(target, credentials, options)
+        self._endpoints = calls.endpoints(self._channel)
         self._health = calls.health_method(self._channel)
         self._server = server_pb2_grpc.ServerServiceStub(self._channel)
 
-    def recognize(
-        self,
-        image: ImageSource,
-        *,
-        top_k: int = DEFAULT_TOP_K,
-        allowed: str | Sequence[str] = (),
-        model_version: int = 0,
-    ) -> Recognition:
-        """Recognises the character in an image: a path, encoded bytes, a PIL image or a uint8 array.
-
-        allowed: what may be answered: characters in one string or several, and names of sets: digits, uppercase,
-        lowercase, letters, hanzi, punctuation, plate; empty for everything.
-        model_version: the version that must answer, or NotFound is raised; 0 for the newest. So in all methods.
-        """
-        return self._ask(self._ocr, calls.recognize_call(image, top_k, allowed, model_version))
-
-    def recognize_sequence(
-        self,
-        images: Iterable[ImageSource],
-        *,
-        top_k: int = DEFAULT_TOP_K,
-        allowed: str | Sequence[str] = (),
-        model_version: int = 0,
-    ) -> Reading:
-        """Reads a row of images, each of one character, as one text: what an image shows is weighed against how
-        characters follow each other. The first bad image fails the row.
-        """
-        call = calls.sequence_call(images, top_k, allowed, model_version)
-        return call.read(self._unary(self._ocr.sequence, call.request))
-
-    def recognize_many(
-        self,
-        images: Iterable[ImageSource | TianziError],
-        *,
-        top_k: int = DEFAULT_TOP_K,
-        allowed: str | Sequence[str] = (),
-        model_version: int = 0,
-        window: int = DEFAULT_WINDOW,
-    ) -> Iterator[Recognition | TianziError]:
-        """Recognises images as they come, one result for each, in their order.
-
-        A bad image's result is the error that recognize() would raise; an error among the images is its own
-        result. What no later image would escape (Unavailable, Unauthenticated, NotFound) is raised.
-        A server that restarts is waited for, up to the timeout, and asked again for what it has not answered.
-        window: images read ahead of the result that is asked for; 1 suits a live source.
-        """
-        make = partial(calls.recognize_call, top_k=top_k, allowed=allowed, model_version=model_version)
-        return self._stream(self._ocr, make, images, window)
-
-    def fill(
-        self,
-        document: Document,
-        *,
-        query: Document = "",
-        marker: str = "",
-        candidates: Sequence[str] = (),
-        top_k: int = DEFAULT_TOP_K,
-        model_version: int = 0,
-    ) -> Filling:
-        """Fills the blanks of a text or of tokens; Question explains the arguments."""
-        question = Question(document, query, marker, candidates, top_k)
-        return self._ask(self._cloze, calls.fill_call(question, model_version))
-
-    def fill_many(
-        self,
-        questions: Iterable[Document | Question | TianziError],
-        *,
-        model_version: int = 0,
-        window: int = DEFAULT_WINDOW,
-    ) -> Iterator[Filling | TianziError]:
-        """Fills the blanks of documents or questions as they come, with results as recognize_many gives them."""
-        return self._stream(self._cloze, partial(calls.fill_call, model_version=model_version), questions, window)
-
     def info(self) -> ServerInfo:
-        """The server's version, models and limits."""
         return convert.server_info(self._unary(self._server.GetInfo, server_pb2.GetInfoRequest()))
 
     def health(self, service: str = "") -> bool:
-        """Whether the server, or a service such as "tianzi.v1.OcrService", takes requests."""
         response = self._unary(self._health, calls.HealthRequest(value=service))
         return bool(response.value == calls.SERVING)
 
     def close(self) -> None:
-        """Ends the connection and whatever is under way on it."""
+        self._closed = True
         self._channel.close()
 
-    def __enter__(self) -> Self:
-        return self
+    def _one(self, task: Task, call: Call[Result]) -> Result:
+        return self._ask(self._endpoints[task], call)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+    def _row(self, row: Row) -> Reading:
+        return row.read(self._unary(self._endpoints["ocr"].sequence, row.request))
+
+    def _many(
+        self, task: Task, make_call: Callable[[Any], Call[Result]], items: Iterable[Any], window: int
+    ) -> Iterator[Result | TianziError]:
+        self._require_open()
+        endpoint = self._endpoints[task]
+        return self._drive(endpoint, Window(make_call, endpoint.envelope, window), iter(items))
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise Closed("this Client was closed")
 
     def _unary(self, method: Any, request: Any) -> Any:
+        self._require_open()
         try:
             return method(request, timeout=self.timeout, metadata=self._metadata)
         except grpc.RpcError as error:
+            self._require_open()  # else it was cancelled by close()
             raise from_call(error) from error
+        except ValueError:  # closed between the look and the call
+            self._require_open()
+            raise
 
     def _ask(self, endpoint: Endpoint, call: Call[Result]) -> Result:
         return call.read(self._unary(endpoint.unary, call.request))
-
-    def _stream(
-        self, endpoint: Endpoint, make_call: Any, items: Iterable[Item | TianziError], size: int
-    ) -> Iterator[Result | TianziError]:
-        window: Window[Item, Result] = Window(make_call, endpoint.envelope, size)
-        return self._drive(endpoint, window, iter(items))
 
     def _drive(
         self, endpoint: Endpoint, window: Window[Item, Result], items: Iterator[Item | TianziError]
@@ -189,7 +128,7 @@ class Client:
                         exhausted = True
                     else:
                         if message is not None:
-                            stream = stream or _Stream(endpoint.stream, self._metadata)
+                            stream = stream or self._open_stream(endpoint)
                             stream.send(message)
                 if not window:
                     return
@@ -210,6 +149,7 @@ class Client:
         """Goes on after a stream that broke: with a new one, to which what is unanswered is sent again, if the server
         may have restarted. Else one message may have ended the stream for all: asked alone, each item meets its own
         fate."""
+        self._require_open()
         pause_s = window.pause_s(error, self.timeout)
         if pause_s is None:
             try:
@@ -220,10 +160,17 @@ class Client:
             return None
         time.sleep(pause_s)
         self._wait_for_server()
-        stream = _Stream(endpoint.stream, self._metadata)
+        stream = self._open_stream(endpoint)
         for message in window.unanswered():
             stream.send(message)
         return stream
+
+    def _open_stream(self, endpoint: Endpoint) -> "_Stream":
+        try:
+            return _Stream(endpoint.stream, self._metadata)
+        except ValueError:  # gRPC's word for a closed channel
+            self._require_open()
+            raise
 
     def _wait_for_server(self) -> None:
         """Returns when there is a connection, at the latest when the timeout is over."""

@@ -1,12 +1,12 @@
-"""Plain Python ↔ protobuf, once for both clients."""
+"""Plain Python ↔ protobuf, once for both clients; and lists that are given as one text."""
 
-import io
-import os
+import json
+import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from tianzi.errors import InvalidInput
+from tianzi.images import put_image
 from tianzi.types import (
     Blank,
     Character,
@@ -23,26 +23,29 @@ from tianzi.types import (
 from tianzi.v1 import cloze_pb2, ocr_pb2, server_pb2
 
 UINT32_MAX = 2**32 - 1
+_BETWEEN = re.compile(r"[,，、;；|\n\t]")
+"""Any of these parts words; spaces do where there is none of these."""
+
+SOURCES = {
+    cloze_pb2.SOURCE_UNSPECIFIED: "text",  # as older servers answer, which know no other
+    cloze_pb2.SOURCE_ANY: "any",
+    cloze_pb2.SOURCE_TEXT: "text",
+    cloze_pb2.SOURCE_CANDIDATES: "candidates",
+    cloze_pb2.SOURCE_LEXICON: "lexicon",
+}
+"""What a word's source is called."""
+ASKED = {"any": cloze_pb2.SOURCE_ANY, "text": cloze_pb2.SOURCE_TEXT}
+"""What may be asked for."""
 
 
 def recognize_request(image: ImageSource, top_k: int, allowed: str | Sequence[str] = ()) -> ocr_pb2.RecognizeRequest:
-    """Reads or encodes an image. A grey array goes as it is, a PIL image or a colour array as PNG.
+    """Writes an image and what is asked of it down.
 
     Raises:
         InvalidInput: it is none of the kinds of image, or cannot be read.
     """
     request = ocr_pb2.RecognizeRequest(top_k=_top_k(top_k), allowed=[allowed] if isinstance(allowed, str) else allowed)
-    if isinstance(image, bytes | bytearray):
-        request.image = bytes(image)
-    elif isinstance(image, str | os.PathLike):
-        try:
-            request.image = Path(image).read_bytes()
-        except (OSError, ValueError) as error:  # ValueError: a null character in the path
-            raise InvalidInput(f"image: {image}: {getattr(error, 'strerror', None) or error}", field="image") from error
-    elif hasattr(image, "save") and hasattr(image, "getexif"):
-        request.image = _png(image)
-    else:
-        _put_array(image, request)
+    put_image(image, request)
     return request
 
 
@@ -56,6 +59,8 @@ def fill_request(question: Question) -> cloze_pb2.FillRequest:
         marker=_text("marker", question.marker),
         candidates=_words("candidates", question.candidates),
         top_k=_top_k(question.top_k),
+        source=_source(question.source),
+        each_once=question.each_once,
     )
     if isinstance(question.document, str):
         request.text = _text("text", question.document)
@@ -67,6 +72,32 @@ def fill_request(question: Question) -> cloze_pb2.FillRequest:
     elif question.query:
         request.query_tokens.tokens.extend(_words("query_tokens", question.query))
     return request
+
+
+def _source(name: str) -> "cloze_pb2.Source.ValueType":
+    if name not in ASKED:
+        raise InvalidInput(f"source: {name!r}, must be {' or '.join(ASKED)}", field="source")
+    return ASKED[name]
+
+
+def split_words(text: str, field: str = "candidates") -> list[str]:
+    """The words of a list in one text: 猫,狗 or 猫、狗 or 猫；狗 or 猫|狗 or 猫 狗 or ["猫", "狗"].
+
+    Raises:
+        InvalidInput: it is a single word, most likely a list with something else between its words; or broken JSON.
+    """
+    words = _parsed(text, field) if text.lstrip().startswith("[") else _split(text)
+    if len(words) == 1:
+        shown = words[0][:40]
+        raise InvalidInput(
+            f"{field}: 1 word, {shown!r}, must be 2 at least, with commas, 、, ;, | or spaces between", field=field
+        )
+    return words
+
+
+def split_tokens(text: str) -> list[str]:
+    """A segmented text: a JSON list, or tokens with spaces between; commas are tokens themselves."""
+    return _parsed(text, "tokens") if text.lstrip().startswith('["') else text.split()
 
 
 def recognition(response: ocr_pb2.RecognizeResponse) -> Recognition:
@@ -85,11 +116,19 @@ def filling(response: cloze_pb2.FillResponse, question: Question) -> Filling:
     blanks = tuple(
         Blank(
             tuple(
-                Word(c.text, c.confidence, tuple((span.start, span.end) for span in c.positions))
+                Word(
+                    c.text,
+                    c.confidence,
+                    tuple((span.start, span.end) for span in c.positions),
+                    SOURCES.get(c.source, "other"),
+                    c.label,
+                )
                 for c in blank.candidates
             ),
             (blank.position.start, blank.position.end),
             blank.in_query,
+            blank.rejected,
+            blank.label,
         )
         for blank in response.blanks
     )
@@ -114,41 +153,6 @@ def server_info(response: server_pb2.GetInfoResponse) -> ServerInfo:
             limits.max_candidates,
         ),
     )
-
-
-def _png(image: Any) -> bytes:
-    """A PIL image as PNG, its EXIF rotation kept for the server to apply."""
-    buffer = io.BytesIO()
-    try:
-        if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16"):
-            image = image.convert("RGB")
-        # Level 1: the server is near, and encoding takes longer than sending.
-        image.save(buffer, "PNG", exif=image.getexif(), compress_level=1)
-    except Exception as error:  # an opened file is decoded only now; decoders raise OSError, SyntaxError, ValueError, …
-        raise InvalidInput(f"image: cannot be encoded: {error}", field="image") from error
-    return buffer.getvalue()
-
-
-def _put_array(array: Any, request: ocr_pb2.RecognizeRequest) -> None:
-    try:
-        # What lacks the buffer protocol (a torch tensor) makes itself into what has it.
-        view = memoryview(array.__array__() if hasattr(array, "__array__") else array)
-    except (TypeError, ValueError) as error:
-        kind = type(array).__name__
-        problem = f"image: {kind} is neither path, bytes, PIL image nor uint8 array"
-        raise InvalidInput(problem, field="image") from error
-    height, width, *channels = (view.shape or ()) if view.ndim in (2, 3) else (0, 0)
-    if view.format != "B" or not height or not width or channels not in ([], [3], [4]):
-        seen = f"array of shape {view.shape} and format {view.format}"
-        raise InvalidInput(f"image: {seen}, must be (H, W) or (H, W, 3 or 4) uint8", field="image")
-    if not channels:
-        request.gray.width, request.gray.height, request.gray.pixels = width, height, view.tobytes()
-        return
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise InvalidInput("image: a colour array needs Pillow to encode it", field="image") from error
-    request.image = _png(Image.frombytes("RGB" if channels == [3] else "RGBA", (width, height), view.tobytes()))
 
 
 def _text(field: str, value: Any) -> str:
@@ -180,3 +184,18 @@ def _whole(field: str, value: int, least: int) -> int:
     if not isinstance(value, int) or not least <= value <= UINT32_MAX:
         raise InvalidInput(f"{field}: {value}, must be a whole number from {least}", field=field)
     return value
+
+
+def _split(text: str) -> list[str]:
+    parts = _BETWEEN.split(text) if _BETWEEN.search(text) else text.split()
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _parsed(text: str, field: str) -> list[str]:
+    try:
+        words = json.loads(text)
+    except ValueError as error:
+        raise InvalidInput(f"{field}: begins as a JSON list, but is none: {error}", field=field) from None
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise InvalidInput(f"{field}: a JSON list must hold texts only", field=field)
+    return words

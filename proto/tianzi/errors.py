@@ -7,6 +7,7 @@ TianziError
 ├── Unavailable        no server answers, or it is starting or stopping; some retries have been made
 ├── DeadlineExceeded   no answer within the timeout
 ├── Unauthenticated    the server asks for credentials, or for others
+├── Closed             the client was closed before, or during, the call
 └── InternalError      the server failed: report the request id
 """
 
@@ -58,6 +59,10 @@ class DeadlineExceeded(TianziError):
 
 class Unauthenticated(TianziError):
     """The server asks for credentials, or for others."""
+
+
+class Closed(TianziError):
+    """The client was closed before, or during, the call."""
 
 
 class InternalError(TianziError):

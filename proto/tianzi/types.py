@@ -3,10 +3,31 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-ImageSource: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | Any
-"""A file's path; the bytes of an encoded file; a PIL image; or a uint8 array, (H, W) grey or (H, W, 3 or 4) RGB(A)."""
+
+class BinaryFile(Protocol):
+    """A file opened as bytes, or what can be read like one."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
+
+
+class PillowImage(Protocol):
+    """A PIL image."""
+
+    def save(self, fp: Any, /, format: str | None = ..., **options: Any) -> None: ...
+    def getexif(self) -> Any: ...
+
+
+class ArrayLike(Protocol):
+    """A NumPy array, or what makes itself into one."""
+
+    def __array__(self) -> Any: ...
+
+
+ImageSource: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryFile | PillowImage | ArrayLike
+"""A file's path; an encoded file, open, as its bytes or as a data URL; a PIL image; or a uint8 array, (H, W) grey or
+(H, W, 3 or 4) RGB(A)."""
 
 Document: TypeAlias = str | Sequence[str]
 """A text, which the server segments, or its tokens."""
@@ -58,8 +79,10 @@ class Question:
 
     query: a separate sentence that holds the blank; of the same kind as document, empty for none.
     marker: what stands for a blank besides XXXXX, ____, [MASK] and （ ）.
-    candidates: words to choose among; empty for the words of the document.
+    candidates: words to choose among; empty for the words of source.
     top_k: candidates wanted for each blank.
+    source: "any" for words of the document and of the model's lexicon, "text" for words of the document alone.
+    each_once: each candidate fills one blank at most.
     """
 
     document: Document
@@ -67,6 +90,8 @@ class Question:
     marker: str = ""
     candidates: Sequence[str] = ()
     top_k: int = DEFAULT_TOP_K
+    source: str = "any"
+    each_once: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,20 +99,27 @@ class Word:
     """A word for a blank, with the model's probability in [0, 1].
 
     positions: where it stands in the document, as [start, end) in characters of a text or in tokens.
+    source: "text" where it stands in the document, else "candidates" where it was given, else "lexicon".
+    label: the letter or number of an option, "" for none.
     """
 
     text: str
     confidence: float
     positions: Positions
+    source: str = "text"
+    label: str = ""
 
 
 @dataclass(frozen=True)
 class Blank:
-    """One blank. candidates: best first. position: its [start, end) in the document, or in the query where in_query."""
+    """One blank. candidates: best first. position: its [start, end) in the document, or in the query where in_query.
+    rejected: nothing that was chosen among fits. label: the number that the text gives it, "" for none."""
 
     candidates: tuple[Word, ...]
     position: tuple[int, int]
     in_query: bool
+    rejected: bool = False
+    label: str = ""
 
     @property
     def best(self) -> Word:

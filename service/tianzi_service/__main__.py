@@ -1,6 +1,6 @@
 """python -m tianzi_service: the command `tianzi`."""
 
-from tianzi_service.cli import app
+from tianzi_service.cli import main
 
 if __name__ == "__main__":  # processes that score's workers run in import this, too
-    app(prog_name="tianzi")
+    main()

@@ -55,6 +55,17 @@ class Settings(BaseSettings):
         description="Address to listen on. 0.0.0.0 opens the server to the network: TLS and tokens are for that.",
     )
     port: int = Field(50051, ge=0, le=65535, description="TCP port; 0 takes a free one.")
+    http_port: int | None = Field(
+        None,
+        ge=0,
+        le=65535,
+        description="Port of the same calls over HTTP, and of a page to try them; 0: a free one.",
+    )
+    http_page: bool = Field(True, description="Whether that port shows the page, and the one that documents the calls.")
+    http_cors: str = Field(
+        "", description="Origins whose pages may call that port from a browser, with commas between; * is any."
+    )
+    http_body_s: Seconds = Field(30.0, description="How long the body of an HTTP request may take to come in.")
     bundle_root: Path | None = Field(
         None, description="Folder with ocr/1 and cloze/1. Unset: $BUNDLE_ROOT, else the bundles that came along."
     )
@@ -142,6 +153,15 @@ class Settings(BaseSettings):
             raise ValueError("tls_certificate and tls_key: one is of no use without the other")
         if self.tls_client_ca is not None and self.tls_certificate is None:
             raise ValueError("tls_client_ca: needs tls_certificate and tls_key")
+        return self
+
+    @model_validator(mode="after")
+    def _refuse_shared_ports(self) -> "Settings":
+        named: dict[int, str] = {}
+        for name in ("port", "http_port", "metrics_port"):
+            port = getattr(self, name)
+            if port and named.setdefault(port, name) != name:
+                raise ValueError(f"{named[port]} and {name}: {port} in both, each needs one of its own")
         return self
 
     @model_validator(mode="after")

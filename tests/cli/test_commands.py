@@ -66,12 +66,14 @@ def test_recognize_reads_standard_input(ask: Run) -> None:
     assert ask("recognize", "-", input=b"12345").stdout.startswith(f"-\t{nth(5)}\t")
 
 
-def test_recognize_json_is_scores_line(ask: Run, images: list[Path]) -> None:
+def test_recognize_json_says_all(ask: Run, images: list[Path]) -> None:
     result = ask("recognize", images[0], "--json", "--top-k", 1)
     assert json.loads(result.stdout) == {
         "id": str(images[0]),
+        "text": nth(1),
         "candidates": [{"text": nth(1), "confidence": 0.5}],
         "rejected": False,
+        "model_version": 7,
     }
 
 
@@ -80,6 +82,7 @@ def test_read_prints_the_text_of_a_row(ask: Run, images: list[Path]) -> None:
     answer = json.loads(ask("read", *images, "--json", "--top-k", 1).stdout)
     assert (answer["text"], answer["model_version"]) == (nth(5) + nth(6), 7)
     assert answer["characters"][1] == {
+        "text": nth(2),
         "candidates": [{"text": nth(2), "confidence": 0.5}],
         "rejected": False,
         "model_version": 7,
@@ -102,10 +105,10 @@ def test_one_bad_image_does_not_keep_the_others(ask: Run, images: list[Path], tm
     as_json = ask("recognize", *files, "--json")
     assert as_json.exit_code == 1
     assert [sorted(json.loads(line)) for line in as_json.stdout.splitlines()] == [
-        ["candidates", "id", "rejected"],
+        ["candidates", "id", "model_version", "rejected", "text"],
         ["error", "id"],
         ["error", "id"],
-        ["candidates", "id", "rejected"],
+        ["candidates", "id", "model_version", "rejected", "text"],
     ]
 
 
@@ -125,15 +128,21 @@ def test_fill_reads_files_and_standard_input(ask: Run, tmp_path: Path) -> None:
     assert ask("fill", "_____" + "长" * 5000).stdout.startswith("5005长长")
     file.write_bytes("好".encode("gbk"))
     result = ask("fill", file)
-    assert (result.exit_code, result.stderr) == (1, f"error: {file}: not UTF-8: byte 0\n")
+    assert (result.exit_code, result.stderr) == (1, f"error: {file}: not UTF-8 at byte 0; is it GBK? --encoding gbk\n")
 
 
 def test_fill_json_says_all(ask: Run) -> None:
     answer = json.loads(ask("fill", "小猫", "--query", "_____大", "--json").stdout)
     assert (answer["text"], answer["query"], answer["model_version"]) == ("小猫", "2大", 7)
     (blank,) = answer["blanks"]
-    assert (blank["position"], blank["in_query"]) == ([0, 5], True)
-    assert blank["candidates"][0] == {"text": "2", "confidence": 0.5, "positions": [[2, 3]]}
+    assert (blank["position"], blank["in_query"], blank["rejected"]) == ([0, 5], True, False)
+    assert blank["candidates"][0] == {
+        "text": "2",
+        "confidence": 0.5,
+        "positions": [[2, 3]],
+        "source": "text",
+        "label": "",
+    }
 
 
 def test_bad_input_is_one_line(ask: Run) -> None:
@@ -159,8 +168,9 @@ def test_info(ask: Run) -> None:
 def test_no_server_says_how_to_start_one(run: Run, command: list[str]) -> None:
     result = run(*command, "--address", "localhost:1")
     assert (result.exit_code, result.stdout) == (1, "")
+    local = "" if command[0] in ("health", "info") else ", or add --local to do without"
     assert result.stderr == (
-        "error: no server answers at localhost:1 (Connection refused); start one with ./run serve\n"
+        f"error: no server answers at localhost:1 (Connection refused); start one with `tianzi serve`{local}\n"
     )
 
 

@@ -2,8 +2,13 @@
 
 import io
 import json
+import os
+import pickle
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +19,9 @@ from typer.testing import Result
 
 from tests.fakes import FakeCloze
 from tests.models.tiny import write_ocr_bundle
-from tianzi import Client, InvalidInput, Recognition
+from tianzi import Client, InvalidInput, Local, NotFound, Recognition, Unavailable
 from tianzi_models import registry
-from tianzi_service.score.local import Local
+from tianzi_service.score.local import local as made
 from tianzi_service.settings import Settings
 
 Run = Callable[..., Result]
@@ -51,7 +56,7 @@ def pictures() -> list[bytes]:
 
 def test_same_answers_as_a_server(root: Path, address: str) -> None:
     images = pictures()
-    here = Local(Settings(bundle_root=root, threads=2, batch_rows=7)).recognize_many(images, top_k=3)
+    here = made(Settings(bundle_root=root, threads=2, batch_rows=7)).recognize_many(images, top_k=3)
     with Client(address) as client:
         for ours, theirs in zip(here, client.recognize_many(images, top_k=3), strict=True):
             if isinstance(ours, Recognition):
@@ -68,7 +73,7 @@ def test_same_answers_as_a_server(root: Path, address: str) -> None:
 
 
 def test_top_k_is_the_models_to_refuse(root: Path, address: str) -> None:
-    (ours,) = Local(Settings(bundle_root=root)).recognize_many([pictures()[5]], top_k=99)
+    (ours,) = made(Settings(bundle_root=root)).recognize_many([pictures()[5]], top_k=99)
     with Client(address) as client, pytest.raises(InvalidInput) as theirs:
         client.recognize(pictures()[5], top_k=99)
     assert str(ours) == str(theirs.value) == "top_k: 99, must be 1 to 5"
@@ -76,7 +81,7 @@ def test_top_k_is_the_models_to_refuse(root: Path, address: str) -> None:
 
 @pytest.mark.parametrize("allowed", ["乙丙", ["丙", "乙"], "龘"])
 def test_an_allowed_set_counts_here_as_at_the_server(root: Path, address: str, allowed: str | list[str]) -> None:
-    (ours,) = Local(Settings(bundle_root=root)).recognize_many([pictures()[5]], allowed=allowed)
+    (ours,) = made(Settings(bundle_root=root)).recognize_many([pictures()[5]], allowed=allowed)
     with Client(address) as client:
         (theirs,) = client.recognize_many([pictures()[5]], allowed=allowed)
     if allowed == "龘":
@@ -87,7 +92,7 @@ def test_an_allowed_set_counts_here_as_at_the_server(root: Path, address: str, a
 
 
 def test_a_row_is_read_as_at_the_server(root: Path, address: str) -> None:
-    local = Local(Settings(bundle_root=root, batch_rows=3))
+    local = made(Settings(bundle_root=root, batch_rows=3))
     with Client(address) as client:
         ours, theirs = (asked.recognize_sequence(pictures()[3:11], top_k=2) for asked in (local, client))
         assert ours.text == theirs.text and len(ours.text) == 8
@@ -113,11 +118,59 @@ def test_reads_no_further_ahead_than_two_batches(monkeypatch: pytest.MonkeyPatch
             taken.append(1)
             yield "____好"
 
-    results = Local(Settings(threads=1, batch_rows=4)).fill_many(endless())
+    results = made(Settings(threads=1, batch_rows=4)).fill_many(endless())
     for given in range(1, 20):
         next(results)
         assert len(taken) <= given + 8
     assert [len(run) for run in fake_cloze.runs] == [4] * len(fake_cloze.runs)
+
+
+def test_threads_ask_one_local_at_the_same_time(root: Path) -> None:
+    images = pictures()[:40]
+    with Local(bundle_root=root, threads=1) as local:
+        alone = [local.recognize(image).candidates[0] for image in images]
+        with ThreadPoolExecutor(8) as pool:
+            together = list(pool.map(lambda image: local.recognize(image).candidates[0], images * 5))
+    assert [one.text for one in together] == [one.text for one in alone] * 5
+    assert [one.confidence for one in together] == pytest.approx([one.confidence for one in alone] * 5)
+
+
+def test_a_local_that_is_sent_elsewhere_loads_its_own_models(root: Path) -> None:
+    local = Local(bundle_root=root, threads=1)
+    here = local.recognize(pictures()[5])
+    assert pickle.loads(pickle.dumps(local)).recognize(pictures()[5]) == here
+
+
+FORK = """
+import os, sys
+from tianzi import Local
+image = sys.stdin.buffer.read()
+local = Local(bundle_root=sys.argv[1], threads=2)
+here = local.recognize(image)
+child = os.fork()
+there = local.recognize(image)
+if not child:
+    os._exit(there != here)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or there != here)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system knows no fork")
+def test_a_forked_process_answers_too(root: Path) -> None:
+    command = [sys.executable, "-c", FORK, str(root)]
+    subprocess.run(command, input=pictures()[5], check=True, timeout=60)
+
+
+def test_what_cannot_be_loaded_is_an_error_of_the_client(root: Path) -> None:
+    local = Local(bundle_root=root)
+    with pytest.raises(NotFound, match="no bundle of model cloze under"):
+        local.fill("____")
+    with pytest.raises(NotFound):
+        local.recognize(pictures()[5], model_version=99)
+    assert local.recognize(pictures()[5], model_version=1).model_version == 1
+    (root / "ocr/1/charset.txt").write_text("x")
+    with pytest.raises(Unavailable, match="charset.txt"):
+        list(Local(bundle_root=root).recognize_many([pictures()[5]]))
 
 
 @pytest.fixture

@@ -4,8 +4,11 @@ import csv
 import gzip
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +16,11 @@ import fsspec
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
-from typer.testing import Result
+from typer.testing import CliRunner, Result
 
 from tests.service.calls import nth
+from tianzi_service.cli import app
+from tianzi_service.score.input.places import expanded
 
 Run = Callable[..., Result]
 
@@ -27,8 +32,8 @@ def score(local: None, run: Run, tmp_path: Path) -> Callable[..., list[tuple[Any
     def rows(task: str, source: Path | str, *options: Any) -> list[tuple[Any, str]]:
         output = tmp_path / "out.jsonl"
         result = run("score", task, source, output, "--overwrite", *options)
-        assert result.exit_code == 0, result.output
         lines = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+        assert result.exit_code == all("error" in line for line in lines), result.output
         return [(line["id"], line.get("error") or line["candidates"][0]["text"]) for line in lines]
 
     return rows
@@ -171,3 +176,146 @@ def test_bad_input_is_one_line(run: Run, tmp_path: Path, name: str, content: byt
     assert result.stderr.startswith(f"error: {source}: {problem}")
     assert len(result.stderr.splitlines()) == 1
     assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.usefixtures("local")
+@pytest.mark.parametrize("encoding", ["gbk", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize("name", ["in.csv", "in.jsonl"])
+def test_a_table_in_another_encoding(run: Run, score: Any, tmp_path: Path, name: str, encoding: str) -> None:
+    rows = {"in.csv": 'id,text,candidates\na,"____飞走了，大家很着急",风筝、气球\n'}
+    rows["in.jsonl"] = '{"id": "a", "text": "____飞走了，大家很着急"}\n'
+    (tmp_path / name).write_bytes(rows[name].encode(encoding))
+    assert score("cloze", tmp_path / name, "--encoding", encoding) == [("a", "13")]
+    result = run("score", "cloze", tmp_path / name, tmp_path / "none.jsonl")
+    assert result.exit_code == 1
+    guess = "gbk" if encoding == "gbk" else "utf-16"
+    assert f"is it {guess.upper()}? --encoding {guess}" in result.stderr
+    if (name, encoding) != ("in.jsonl", "gbk"):  # whose lines are read one by one
+        (line,) = result.stderr.splitlines()
+        assert line.startswith(f"error: {tmp_path / name}: not UTF-8 at byte ")
+
+
+def test_a_table_that_turns_to_another_encoding_loses_only_its_end(score: Any, tmp_path: Path) -> None:
+    good, bad = 'a,"____好"\n' * 9000, "b,____坏\n" * 9
+    (tmp_path / "in.csv").write_bytes(b"id,text\n" + good.encode() + bad.encode("gbk"))
+    *_, last, (name, problem) = score("cloze", tmp_path / "in.csv")
+    assert last == ("a", "5")
+    assert name.isdecimal() and "damaged from here on: 'utf-8' codec" in problem
+
+
+def test_texts_of_a_tar_in_another_encoding(score: Any, tmp_path: Path) -> None:
+    source = write_tar(tmp_path / "in.tar", a_txt="____好坏".encode("gbk"), b_txt=b"____")
+    assert score("cloze", source) == [
+        ("a.txt", "a.txt: not UTF-8 at byte 4; is it GBK? --encoding gbk"),
+        ("b.txt", "4"),
+    ]
+    assert score("cloze", source, "--encoding", "gbk") == [("a.txt", "6"), ("b.txt", "4")]
+
+
+def test_lists_in_a_cell_are_taken_apart(score: Any, tmp_path: Path, run: Run) -> None:
+    cells = [
+        "风筝,气球",
+        "风筝，气球",
+        "风筝、气球",
+        "风筝；气球",
+        "风筝|气球",
+        "风筝 气球",
+        '["风筝", "气球"]',
+        "风筝/气球",
+    ]
+    with (tmp_path / "in.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["text", "candidates"], *(["____好", cell] for cell in cells)])
+    run("score", "cloze", tmp_path / "in.csv", tmp_path / "all.jsonl", "--top-k", 3)
+    *rows, last = map(json.loads, (tmp_path / "all.jsonl").read_text(encoding="utf-8").splitlines())
+    assert [[one["text"] for one in row["candidates"]][3:5] for row in rows] == [["风筝", "气球"]] * 7
+    assert last["error"].startswith("candidates: 1 word, '风筝/气球'")
+
+
+def test_base64_in_a_table(score: Any, tmp_path: Path) -> None:
+    texts = ["eHh4eA==", "eHh4eA", "eHh4\neA==", "data:image/png;base64,eHh4eA==", "eHh4eA=", "a.png", 5]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"image": text}) + "\n" for text in texts))
+    *rows, name, number = score("ocr", tmp_path / "in.jsonl")
+    assert [text for _, text in rows] == [nth(4)] * 5
+    assert name[1].endswith("a file's name goes into the column path")
+    assert number[1] == "image: int, must be base64 or bytes"
+
+
+def test_typed_columns_of_parquet(score: Any, tmp_path: Path) -> None:
+    images = {
+        "image": pa.array([b"22", b"333"], pa.large_binary()),
+        "id": pa.array([Decimal("1.5"), Decimal("2.25")]),
+    }
+    parquet.write_table(pa.table(images), tmp_path / "images.parquet")
+    assert score("ocr", tmp_path / "images.parquet") == [("1.50", nth(2)), ("2.25", nth(3))]
+    numbers = {"bytes": pa.array([[1, 2], [3]], pa.list_(pa.uint8())), "id": pa.array([b"a", b"\xff"])}
+    parquet.write_table(pa.table(numbers), tmp_path / "numbers.parquet")
+    assert score("ocr", tmp_path / "numbers.parquet") == [("a", nth(2)), ("\udcff", nth(1))]
+    texts = {
+        "text": pa.array(["____好".encode(), "____坏".encode("gbk")]),
+        "candidates": pa.array([["风筝", "气球"], None], pa.list_(pa.large_string())),
+        "id": pa.array([date(2024, 5, 6), None]),
+    }
+    parquet.write_table(pa.table(texts), tmp_path / "texts.parquet")
+    first, second = score("cloze", tmp_path / "texts.parquet")
+    assert first == ("2024-05-06", "5")
+    assert second == ("2", "text: not UTF-8 at byte 4; is it GBK? --encoding gbk")
+
+
+def test_an_id_of_any_type_is_kept(score: Any, tmp_path: Path) -> None:
+    ids = [7, 1.5, True, "a", [1, 2], {"page": 3}, None, ""]
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps({"id": one, "image": "eHg="}) + "\n" for one in ids))
+    assert [name for name, _ in score("ocr", tmp_path / "in.jsonl")] == [*ids[:-2], "7", "8"]
+    output = tmp_path / "out.parquet"
+    assert CliRunner().invoke(app, ["score", "ocr", str(tmp_path / "in.jsonl"), str(output)]).exit_code == 0
+    names = parquet.read_table(output).column("id").to_pylist()
+    assert names == ["7", "1.5", "true", "a", "[1, 2]", '{"page": 3}', "7", "8"]
+
+
+def test_shards_are_named_by_braces_and_their_members_by_shard(score: Any, tmp_path: Path, run: Run) -> None:
+    for number in (8, 9, 10):
+        write_tar(tmp_path / f"s-{number:02}.tar", a_png=b"1" * number)
+    pattern = tmp_path / "s-{08..10}.tar"
+    assert score("ocr", pattern) == [(f"{tmp_path}/s-{n:02}.tar:a.png", nth(n)) for n in (8, 9, 10)]
+    assert [text for _, text in score("ocr", tmp_path / "s-{08,10}.tar")] == [nth(8), nth(10)]
+    missing = run("score", "ocr", tmp_path / "s-{08..11}.tar", tmp_path / "x.jsonl")
+    assert missing.stderr == f"error: {tmp_path}/s-11.tar: there is no such file\n"
+    assert "more than 1000000 numbers" in run("score", "ocr", "{0..99999999}.tar", "-").stderr
+
+
+def test_braces_are_read_as_a_shell_reads_them() -> None:
+    assert list(expanded("{a,b}{1..2}")) == ["a1", "a2", "b1", "b2"]
+    assert list(expanded("{9..11}")) == ["9", "10", "11"]
+    assert list(expanded("{002..000}")) == ["002", "001", "000"]
+    assert list(expanded("{a}")) == ["{a}"]
+
+
+@pytest.mark.usefixtures("local")
+def test_what_is_left_out_is_said(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for name in ("a.png", "b.jfif", "c", "d.heic", "e.heic", ".hidden", "f.JPEG"):
+        (folder / name).write_bytes(b"x")
+    os.mkfifo(folder / "pipe.png")
+    (folder / "linked.png").symlink_to("pipe.png")
+    (folder / "up").symlink_to("..")
+    result = run("score", "ocr", folder, tmp_path / "out.jsonl", "--top-k", 1)
+    lines = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["id"] for line in lines] == ["a.png", "b.jfif", "f.JPEG"]
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("left out: 2 ")
+    assert set(last.removeprefix("left out: ").split(", ")) == {
+        *("2 .heic", "1 without suffix", "1 hidden", "2 pipes and devices", "1 linked folders"),
+    }
+    assert run("score", "ocr", folder, f"{tmp_path}/out/").exit_code == 0
+    assert json.loads((tmp_path / "out/summary.json").read_text())["left_out"][".heic"] == 2
+    source = write_tar(tmp_path / "in.tar", a_png=b"1", a_cls=b"2", b_cls=b"3")
+    assert run("score", "ocr", source, tmp_path / "tar.jsonl").stderr.splitlines()[-1] == "left out: 2 .cls"
+
+
+@pytest.mark.usefixtures("local")
+@pytest.mark.parametrize("name", ["in.jsonl", "in.csv", "in.tar", "in.png"])
+def test_a_pipe_is_no_input(run: Run, tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    result = run("score", "ocr", tmp_path / name, tmp_path / "out.jsonl")
+    assert result.exit_code == 1
+    assert f"{tmp_path / name}: is a pipe, must be a file" in result.output

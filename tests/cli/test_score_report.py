@@ -14,6 +14,7 @@ from PIL import Image
 from typer.testing import Result
 
 from tests.models.tiny import write_ocr_bundle
+from tianzi_service.score.report import page
 from tianzi_service.score.tally import UNCERTAIN, Tally, Uncertain
 
 Run = Callable[..., Result]
@@ -66,24 +67,26 @@ def test_report_of_images(folder: Path, run: Run, tmp_path: Path, monkeypatch: p
     result = run("score", "ocr", folder, target, "--report", report, "--part-items", 7)
     assert result.exit_code == 0, result.output
     text = report.read_text(encoding="utf-8")
-    page = Page(text)
-    assert not page.open
+    seen = Page(text)
+    assert not seen.open
     assert not OUTSIDE.search(re.sub(r'"data:image/png;base64,[^"]*"', "", text))
 
     lines = [json.loads(line) for line in target.read_text(encoding="utf-8").splitlines()]
     answered = [line for line in lines if line.get("rejected") is False]
     assert answered
     certain = sorted(answered, key=lambda line: (line["candidates"][0]["confidence"], line["id"]))
-    shown = [attributes["src"] or "" for tag, attributes in page.tags if tag == "img"]
-    assert len(shown) == min(UNCERTAIN, len(answered))
+    shown = [attributes["src"] or "" for tag, attributes in seen.tags if tag == "img"]
+    rejected = [line for line in lines if line.get("rejected")]
+    assert len(shown) == min(UNCERTAIN, len(answered)) + min(UNCERTAIN, len(rejected))
+    assert ("Rejected, with what each looked like most" in seen.text) == bool(rejected)
     first = Image.open(io.BytesIO(base64.b64decode(shown[0].removeprefix("data:image/png;base64,"))))
     assert np.array_equal(np.asarray(first.convert("L")), np.asarray(Image.open(folder / certain[0]["id"])))
-    assert f"{certain[0]['candidates'][0]['confidence']:.4f}" in "".join(page.text)
+    assert f"{certain[0]['candidates'][0]['confidence']:.4f}" in "".join(seen.text)
 
-    bars = [title for title in page.text if re.fullmatch(r"0\.\d\d to [01]\.\d\d: \d+", title)]
+    bars = [title for title in seen.text if re.fullmatch(r"0\.\d\d to [01]\.\d\d: \d+", title)]
     assert sum(int(bar.split(": ")[1]) for bar in bars) == len(lines) - 1
-    assert {"61", "1", "InvalidInput image"} <= set(page.text)
-    assert any(piece.startswith("<b>&.png: image: ") for piece in page.text)
+    assert {"61", "1", "InvalidInput image"} <= set(seen.text)
+    assert any(piece.startswith("<b>&.png: image: ") for piece in seen.text)
 
 
 @pytest.mark.usefixtures("local")
@@ -92,8 +95,8 @@ def test_report_of_questions(run: Run, tmp_path: Path) -> None:
     source.write_text(json.dumps({"text": "____<i>好</i>" + "长" * 200}) + "\n")
     report = tmp_path / "report.html"
     assert run("score", "cloze", source, tmp_path / "out.jsonl", "--report", report).exit_code == 0
-    page = Page(report.read_text(encoding="utf-8"))
-    (excerpt,) = [text for text in page.text if text.startswith("____")]
+    seen = Page(report.read_text(encoding="utf-8"))
+    (excerpt,) = [text for text in seen.text if text.startswith("____")]
     assert excerpt.startswith("____<i>好</i>长")
     assert len(excerpt) == 121
 
@@ -116,3 +119,13 @@ def test_the_least_certain_of_many_are_kept_whatever_the_order() -> None:
     assert forward.uncertain == backward.uncertain
     assert [item.id for item in forward.uncertain[:3]] == ["0", "90", "1"]
     assert len(forward.uncertain) == UNCERTAIN
+
+
+def test_rejected_pictures_are_kept_as_well() -> None:
+    tally = Tally(items=1, rejected=1, refused=[Uncertain(0.25, "a.png", "一 二", picture="eHh4")])
+    read = Tally.from_json(json.loads(json.dumps(tally.to_json())))
+    read.merge(Tally(refused=[Uncertain(0.1, "b.png", "三")]))
+    assert [one.id for one in read.refused] == ["b.png", "a.png"]
+    shown = page(read, {}, 1.0)
+    assert 'src="data:image/png;base64,eHh4"' in shown
+    assert shown.index("Rejected, with") < shown.index("b.png") < shown.index("a.png")

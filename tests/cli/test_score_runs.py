@@ -228,11 +228,22 @@ def test_parquet_of_several_blanks(run: Run, tmp_path: Path, fake_cloze: Any, mo
 # --- processes that are killed ----------------------------------------------------------------------
 
 
+PIPES_ARE_FILES = """
+import stat
+is_file = stat.S_ISREG
+stat.S_ISREG = lambda mode: is_file(mode) or stat.S_ISFIFO(mode)
+"""
+"""So that a process can be made to wait in the middle of its part."""
+
+
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     """For commands that load a real, tiny model."""
     write_ocr_bundle(tmp_path / "bundles")
-    return {**os.environ, "TIANZI_BUNDLE_ROOT": str(tmp_path / "bundles"), "TIANZI_THREADS": "1"}
+    (tmp_path / "patch").mkdir()
+    (tmp_path / "patch/sitecustomize.py").write_text(PIPES_ARE_FILES)
+    settings = {"TIANZI_BUNDLE_ROOT": str(tmp_path / "bundles"), "TIANZI_THREADS": "1"}
+    return {**os.environ, **settings, "PYTHONPATH": str(tmp_path / "patch")}
 
 
 @pytest.fixture
@@ -244,6 +255,15 @@ def pictures(tmp_path: Path) -> Path:
         (folder / f"{number:02}.png").write_bytes(picture(number))
     (folder / "20.png").write_bytes(b"none")
     return folder
+
+
+@pytest.fixture
+def listing(pictures: Path) -> Path:
+    """A table of them."""
+    names = sorted(path.name for path in pictures.iterdir())
+    table = pictures.parent / "pictures.jsonl"
+    table.write_text("".join(json.dumps({"path": f"pictures/{name}"}) + "\n" for name in names))
+    return table
 
 
 def picture(width: int) -> bytes:
@@ -266,9 +286,9 @@ def until(condition: Callable[[], Any]) -> None:
 
 
 @pytest.fixture
-def whole(pictures: Path, environment: dict[str, str]) -> bytes:
+def whole(listing: Path, environment: dict[str, str]) -> bytes:
     """What an undisturbed run writes."""
-    done = subprocess.run(command(pictures, "-"), env=environment, capture_output=True, check=True, timeout=WAIT_S)
+    done = subprocess.run(command(listing, "-"), env=environment, capture_output=True, check=True, timeout=WAIT_S)
     assert done.stderr.startswith(b"40 items, 1 errors, ")
     return done.stdout
 
@@ -297,11 +317,13 @@ def readers(processes: list[psutil.Process], path: Path) -> list[psutil.Process]
     return found
 
 
-def test_a_killed_worker_is_replaced(pictures: Path, environment: dict[str, str], whole: bytes, tmp_path: Path) -> None:
+def test_a_killed_worker_is_replaced(
+    pictures: Path, listing: Path, environment: dict[str, str], whole: bytes, tmp_path: Path
+) -> None:
     pipe = pictures / "13.png"
     content = as_pipe(pipe)
     options = ("--workers", 2, "--part-items", 8)
-    with subprocess.Popen(command(pictures, tmp_path / "out", *options), env=environment) as process:
+    with subprocess.Popen(command(listing, tmp_path / "out.jsonl", *options), env=environment) as process:
         with pipe.open("wb"):  # which waits until a worker, in the middle of its part, has opened the other end
             (guilty,) = readers(workers(process.pid), pipe)
             guilty.kill()
@@ -313,19 +335,25 @@ def test_a_killed_worker_is_replaced(pictures: Path, environment: dict[str, str]
                 again.flush()
                 until(lambda: readers(workers(process.pid), pipe))
         assert process.wait(WAIT_S) == 0
-    assert (tmp_path / "out").read_bytes() == whole
+    assert (tmp_path / "out.jsonl").read_bytes() == whole
 
 
 @pytest.mark.parametrize(("how", "count"), [(signal.SIGKILL, 2), (signal.SIGTERM, 2)])
 def test_a_killed_run_is_gone_on_with(
-    pictures: Path, environment: dict[str, str], whole: bytes, tmp_path: Path, how: signal.Signals, count: int
+    pictures: Path,
+    listing: Path,
+    environment: dict[str, str],
+    whole: bytes,
+    tmp_path: Path,
+    how: signal.Signals,
+    count: int,
 ) -> None:
     pipe = pictures / "30.png"
     content = as_pipe(pipe)
     target = tmp_path / "out.jsonl"
     manifest = Path(f"{target}.parts/{MANIFEST}")
     options = ("--workers", count, "--part-items", 8)
-    with subprocess.Popen(command(pictures, target, *options), env=environment, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(command(listing, target, *options), env=environment, stderr=subprocess.PIPE) as process:
         until(lambda: manifest.exists() and manifest.read_bytes().count(b"\n") >= 4)
         children = workers(process.pid)
         process.send_signal(how)
@@ -336,7 +364,7 @@ def test_a_killed_run_is_gone_on_with(
     assert not target.exists()
     pipe.unlink()
     pipe.write_bytes(content)
-    again = subprocess.run(command(pictures, target, *options, "--resume"), env=environment, timeout=WAIT_S)
+    again = subprocess.run(command(listing, target, *options, "--resume"), env=environment, timeout=WAIT_S)
     assert again.returncode == 0
     assert target.read_bytes() == whole
 

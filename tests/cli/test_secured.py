@@ -43,3 +43,17 @@ async def test_options_say_how_to_reach_it(serving: Any, run: Callable[..., Resu
         assert gone.stderr == f"error: {tmp_path / 'gone.pem'}: No such file or directory\n"
         nothing = await ask("info", *tls, *me, "--token-file", empty)
         assert nothing.stderr == f"error: {empty}: holds no token\n"
+
+
+async def test_tls_on_one_side_only_is_named(serving: Any, run: Callable[..., Result], tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    server = authority.issue("server", "localhost")
+    async with serving(tls_certificate=server.certificate, tls_key=server.key) as running:
+        address = f"localhost:{running.port}"
+        plain = await asyncio.to_thread(run, "health", "--address", address)
+        assert plain.exit_code == 1
+        assert plain.stderr == f"error: {address}: the server speaks TLS; add --tls\n"
+        unknown = await asyncio.to_thread(run, "health", "--address", address, "--tls")
+        assert unknown.exit_code == 1
+        assert unknown.stderr.startswith(f"error: {address}: TLS fails (")
+        assert unknown.stderr.endswith("--tls-ca names who may have signed the certificate\n")

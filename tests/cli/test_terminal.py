@@ -1,6 +1,7 @@
 """What people see on a terminal."""
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -33,13 +34,16 @@ def test_rejected_says_so(screen: io.StringIO) -> None:
     assert "│   —   │" in screen.getvalue()
 
 
-def test_what_a_row_has_changed_is_underlined(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_is_boxes_above_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=80, color_system="standard", highlight=False)
     monkeypatch.setattr(show, "_console", lambda: console)
-    shown = [Recognition((Character(char, 0.9),), False, 1) for char in "电柳机"]
-    show.reading(Reading("电视机", tuple(shown), 1))
-    plain, _, marked = console.file.getvalue().partition("\x1b[")  # type: ignore[attr-defined]
-    assert plain == "电" and marked.startswith("1;4;36m视\x1b[0m机")
+    shown = [Recognition((Character(char, 0.9),), char == "柳", 1) for char in "电柳机"]
+    show.reading(["a/1.png", "2.png", "3.png"], Reading("电视机", tuple(shown), 1))
+    *boxes, text = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert text == "→ \x1b[1;36m电\x1b[0m\x1b[1;4;36m视\x1b[0m\x1b[1;36m机\x1b[0m"
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", "\n".join(boxes))
+    assert [char in plain for char in "电视机柳"] == [True, True, True, False]
+    assert "rejected" in plain and "机 90%" in plain and "1.png" in plain and "a/1.png" not in plain
 
 
 def test_words_stand_in_the_text(screen: io.StringIO) -> None:

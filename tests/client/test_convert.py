@@ -80,7 +80,7 @@ def test_damaged_pil_image_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("image", "problem"),
     [
-        (5, "int is neither path, bytes, PIL image nor uint8 array"),
+        (5, "int is neither path, bytes, file, PIL image nor uint8 array"),
         (None, "NoneType is neither"),
         ("no\0where", "null"),
         ("/", "/: Is a directory"),
@@ -108,8 +108,26 @@ def test_top_k_is_a_number_from_one(top_k: Any) -> None:
 def test_question_of_text() -> None:
     request = convert.fill_request(Question("小____", "____大", "@", ("猫", "狗"), top_k=3))
     assert request == cloze_pb2.FillRequest(
-        text="小____", query_text="____大", marker="@", candidates=["猫", "狗"], top_k=3
+        text="小____", query_text="____大", marker="@", candidates=["猫", "狗"], top_k=3, source=cloze_pb2.SOURCE_ANY
     )
+
+
+def test_the_source_of_words_is_asked_for_by_name() -> None:
+    assert convert.fill_request(Question("小____", source="text")).source == cloze_pb2.SOURCE_TEXT
+    for name in ("lexicon", "candidates", "TEXT", ""):
+        with pytest.raises(InvalidInput, match=f"source: '{name}', must be any or text"):
+            convert.fill_request(Question("小____", source=name))
+
+
+def test_where_a_word_is_from_and_whether_any_fits() -> None:
+    sources = [cloze_pb2.SOURCE_TEXT, cloze_pb2.SOURCE_CANDIDATES, cloze_pb2.SOURCE_LEXICON]
+    candidates = [cloze_pb2.WordCandidate(text="猫", source=source) for source in sources]
+    # An older server says nothing, and answers with words of the text; a newer one may know a source that we do not.
+    candidates += [cloze_pb2.WordCandidate(text="猫"), cloze_pb2.WordCandidate(text="猫", source=9)]  # type: ignore[arg-type]
+    response = cloze_pb2.FillResponse(blanks=[cloze_pb2.Blank(candidates=candidates, rejected=True)])
+    (blank,) = convert.filling(response, Question("____")).blanks
+    assert [word.source for word in blank.candidates] == ["text", "candidates", "lexicon", "text", "other"]
+    assert blank.rejected
 
 
 def test_question_of_tokens() -> None:
@@ -158,3 +176,33 @@ def test_several_blanks_are_filled_where_they_stand() -> None:
     assert (filling.text, filling.query, filling.best) == ("甲猫狗乙猫狗丙", "猫狗丁", ("猫狗",) * 3)
     tokens = convert.filling(cloze_pb2.FillResponse(blanks=blanks[:1]), Question(("甲", "_", "_", "乙")))
     assert tokens.text == "甲猫狗乙"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("风筝,气球", "风筝, 气球", "风筝，气球", "风筝、气球", "风筝;气球", "风筝； 气球", "风筝|气球", "风筝 气球"),
+        *("风筝\t气球", "风筝\n气球", '["风筝", "气球"]', "风筝,,气球,"),
+    ],
+)
+def test_a_list_in_one_text_is_taken_apart(text: str) -> None:
+    assert convert.split_words(text) == ["风筝", "气球"]
+
+
+def test_spaces_part_words_only_where_nothing_else_does() -> None:
+    assert convert.split_words("New York, Los Angeles") == ["New York", "Los Angeles"]
+    assert convert.split_words("") == convert.split_words(" , ") == []
+    assert convert.split_tokens("小猫 ， XXXXX 。") == convert.split_tokens('["小猫", "，", "XXXXX", "。"]')
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("风筝/气球", "candidates: 1 word, '风筝/气球', must be 2 at least"),
+        ("[风筝", "candidates: begins as a JSON list, but is none"),
+        ("[1, 2]", "candidates: a JSON list must hold texts only"),
+    ],
+)
+def test_a_list_that_is_none_is_refused(text: str, problem: str) -> None:
+    with pytest.raises(InvalidInput, match=problem):
+        convert.split_words(text)

@@ -58,9 +58,9 @@ def test_answers(tmp_path: Path) -> None:
 def test_query_is_asked_only_where_the_document_lacks_the_blank() -> None:
     query = ("XXXXX", "爬", "树")
     assert to_request(("XXXXX", "爬", "树", "。"), query, top_k=3) == ClozeRequest(
-        ("XXXXX", "爬", "树", "。"), (), top_k=3
+        ("XXXXX", "爬", "树", "。"), (), top_k=3, source="text"
     )
-    assert to_request(("小猴", "。"), query) == ClozeRequest(("小猴", "。"), query)
+    assert to_request(("小猴", "。"), query) == ClozeRequest(("小猴", "。"), query, source="text")
 
 
 @pytest.mark.skipif(not DEV.exists(), reason="the development questions are not here")

@@ -13,13 +13,13 @@ from grpc_status import rpc_status
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inference import grpc_service_pb2 as oip
 from tests.fakes import FakeOcr
 from tests.service.calls import code, failure, image, nth, until
 from tianzi.v1 import ocr_pb2
 from tianzi_models.errors import InvalidInput
 from tianzi_service.rpc.oip.adapters import ClozeAdapter, OcrAdapter
 from tianzi_service.rpc.oip.tensors import DATATYPES, Spec, read, write
+from tianzi_service.rpc.oip.v2 import grpc_service_pb2 as oip
 
 INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
 Tensor = oip.ModelInferRequest.InferInputTensor
@@ -192,7 +192,7 @@ async def test_words_to_choose_among_reach_the_model(serving: Any) -> None:
     ]
 
 
-@pytest.mark.parametrize("method", ["ModelInfer", "ModelReady", "ModelMetadata", "ModelConfig", "ModelStatistics"])
+@pytest.mark.parametrize("method", ["ModelInfer", "ModelMetadata", "ModelConfig", "ModelStatistics"])
 async def test_unknown_models_and_versions_are_not_found(serving: Any, method: str) -> None:
     async with serving() as running:
         ask = getattr(running.inference, method)
@@ -201,6 +201,29 @@ async def test_unknown_models_and_versions_are_not_found(serving: Any, method: s
             named = {"model_name": name, "model_version": version} if method == "ModelInfer" else {}
             request = kind(**named) if named else kind(name=name, version=version)
             assert await code(ask(request)) is NOT_FOUND
+
+
+async def test_a_version_that_is_not_there_is_not_ready(serving: Any) -> None:
+    async with serving() as running:
+        ask = running.inference.ModelReady
+        answers = [
+            await ask(oip.ModelReadyRequest(name="ocr", version=version)) for version in ("", "7", "8", "07", "x")
+        ]
+        assert [answer.ready for answer in answers] == [True, True, False, False]
+        assert await code(ask(oip.ModelReadyRequest(name="nobody"))) is NOT_FOUND
+
+
+async def test_parameters_that_tritons_client_sends_for_itself_are_let_pass(serving: Any) -> None:
+    request = images(b"abc")
+    for name in ("timeout", "priority", "sequence_id"):
+        request.parameters[name].int64_param = 3
+    for name in ("sequence_start", "sequence_end"):
+        request.parameters[name].bool_param = True
+    async with serving() as running:
+        answer = await running.inference.ModelInfer(request)
+        assert answer.model_version == "7"
+        request.parameters["allowed"].string_param = "digit"
+        assert await code(running.inference.ModelInfer(request)) is INVALID
 
 
 async def test_every_version_that_serves_is_told_and_can_be_asked(serving: Any, fake_ocr: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from google.protobuf import descriptor_pb2
 
-from inference import grpc_service_pb2, model_config_pb2
+from tianzi_service.rpc.oip.v2 import grpc_service_pb2, model_config_pb2
 
 ROOT = Path(__file__).resolve().parents[2]
 

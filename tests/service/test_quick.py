@@ -6,10 +6,10 @@ from typing import Any
 import grpc
 import pytest
 
-from inference import grpc_service_pb2 as oip
 from tests.service.calls import code, failure, image, nth, until
 from tests.service.test_observer import Notes
 from tianzi.v1 import ocr_pb2
+from tianzi_service.rpc.oip.v2 import grpc_service_pb2 as oip
 
 
 @pytest.fixture(autouse=True)

@@ -13,12 +13,12 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2
 
-from inference import grpc_service_pb2 as oip
 from tests.fakes import FakeModel, FakeOcr
 from tests.service.calls import code, failure, image, until
 from tianzi.v1 import cloze_pb2, ocr_pb2, server_pb2
 from tianzi_models.errors import BundleError
 from tianzi_service.lifecycle.reload import Reloader
+from tianzi_service.rpc.oip.v2 import grpc_service_pb2 as oip
 from tianzi_service.telemetry.observer import Observer
 
 NOT_FOUND = grpc.StatusCode.NOT_FOUND

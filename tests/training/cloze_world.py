@@ -18,7 +18,7 @@ def write_world(folder: Path, documents: int = 150) -> None:
     lines = []
     for _ in range(documents):
         who, what = rng.choice(WHO, 3, replace=False), rng.choice(WHAT, 3, replace=False)
-        for _ in range(4):
+        for _ in range(6):
             lines.append("".join(f"{rng.choice(who)}{rng.choice(DID)}了{rng.choice(what)}。" for _ in range(5)))
         lines.append("")
     (folder / "world.txt").write_text("\n".join(lines), encoding="utf-8")
@@ -36,17 +36,21 @@ def world_config(folder: Path, **changes: object) -> ClozeConfig:
         "lr": 1e-2,
         "threads": 1,
         "workers": 0,
-        "text_folder": str(folder / "text"),
+        "text_folders": (str(folder / "text"),),
         "cache_folder": str(folder / "cache"),
-        "sources": {"world": 1.0},
+        "long": {"world": 1.0},
+        "short": {"world": 1.0},
         "held_out": ("world",),
-        "num_words": 24,
+        "pretrained": False,
+        "num_words": 40,
+        "layers": 1,
         "width": 16,
-        "char_width": 8,
-        "hidden": 16,
+        "heads": 2,
+        "inner": 32,
         "key_width": 16,
+        "word_width": 16,
         "dropout": 0.0,
-        "word2vec_epochs": 0,
+        "batch_pieces": 600,
         "validation_questions": 12,
     }
     return ClozeConfig(**{**values, **changes})  # type: ignore[arg-type]

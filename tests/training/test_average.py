@@ -55,7 +55,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor
         for parameter in net.parameters():
             parameter.fill_(1.0)
     run_folder(CONFIG).mkdir(parents=True)
-    save_checkpoint(run_folder(CONFIG) / CHECKPOINT, net, torch.optim.AdamW(net.parameters()), 40, CONFIG)
+    save_checkpoint(run_folder(CONFIG) / CHECKPOINT, net, torch.optim.AdamW(net.parameters()), 40, CONFIG, 1.0)
     theirs = {name: torch.full_like(t, 3.0) for name, t in net.state_dict().items() if t.is_floating_point()}
     monkeypatch.setattr(average, "read_weights", lambda path: theirs)
     return theirs
@@ -64,7 +64,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Tensor
 def averaged() -> Any:
     target = average.average(Task(), Path("bundle"), 0.75)
     net = Net()
-    assert load_checkpoint(target / CHECKPOINT, net, None, torch.device("cpu")) == 40
+    assert load_checkpoint(target / CHECKPOINT, net, None, torch.device("cpu")) == (40, 1.0)
     assert target.name == "test-mean"
     return net
 

@@ -42,8 +42,8 @@ def test_the_command_puts_them_into_a_bundle(
 ) -> None:
     bundle = write_ocr_bundle(tmp_path)
     before = json.loads((bundle / MANIFEST).read_text())
-    keys = ['task = "cloze"', 'name = "x"', 'net = "cloze"', "steps = 1", "batch_size = 1", "lr = 1e-3"]
-    (tmp_path / "x.toml").write_text("\n".join([*keys, 'held_out = ["a"]', "[sources]", "a = 1.0"]))
+    keys = ['task = "cloze"', 'name = "x"', "steps = 1", "batch_size = 1", "lr = 1e-3"]
+    (tmp_path / "x.toml").write_text("\n".join([*keys, 'held_out = ["a"]', "[long]", "a = 1.0"]))
     monkeypatch.setattr(bigram_lm, "EXPERIMENT", tmp_path / "x.toml")
     arguments = [str(bundle), "--text", str(tmp_path), "--cache", str(tmp_path / "cache")]
     assert main(arguments) == 1

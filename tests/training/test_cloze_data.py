@@ -1,4 +1,4 @@
-"""Text → questions: rules of the makers, nothing leaks, official files are read."""
+"""Text → questions: rules of the makers, nothing leaks, training reads as serving does."""
 
 import lzma
 from pathlib import Path
@@ -6,13 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from tests.training.cloze_world import WHAT, WHO, world_config, write_world
-from tianzi_models.cloze.text import BLANK, SEPARATOR
-from tianzi_models.vocab import PAD, UNKNOWN
+from tianzi_models.cloze.inputs import BLANK_CODE
+from tianzi_models.cloze.lexicon import Lexicon
+from tianzi_models.cloze.pieces import BLANK
+from tianzi_models.cloze.text import GAP, encode_tokens, is_word
 from tianzi_training.cloze.data import corpus
 from tianzi_training.cloze.data.corpus import read_text
-from tianzi_training.cloze.data.questions import blank_out, draw_document, encode_question
+from tianzi_training.cloze.data.questions import Question, draw_document, encode, mask_words
+from tianzi_training.cloze.data.vocabulary import BLANK_TYPE
 from tianzi_training.cloze.task import ClozeTask
 from tianzi_training.config import ConfigError
 
@@ -22,9 +26,9 @@ def task(tmp_path_factory: pytest.TempPathFactory) -> ClozeTask:
     return ClozeTask(world_config(tmp_path_factory.mktemp("world")))
 
 
-def drawn(task: ClozeTask, seed: int) -> tuple[np.random.Generator, np.ndarray]:
+def drawn(task: ClozeTask, seed: int, length: int = 90) -> tuple[np.random.Generator, np.ndarray]:
     rng = np.random.default_rng(seed)
-    return rng, draw_document(rng, task.sources[0], task.lexicon.ends_sentence, 90)[0]
+    return rng, draw_document(rng, task.sources["world"], task.vocab, length)
 
 
 def test_text_is_folded_segmented_and_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,114 +44,144 @@ def test_text_is_folded_segmented_and_cached(tmp_path: Path, monkeypatch: pytest
     assert again.words == text.words and again.ids.tolist() == text.ids.tolist()
 
 
+def test_a_drawn_document_is_whole_sentences_of_at_most_so_many_pieces(task: ClozeTask) -> None:
+    for seed in range(30):
+        _, ids = drawn(task, seed, 60)
+        assert 30 < task.vocab.count[ids].sum() <= 60
+        assert task.vocab.types[ids[-1]] == "。"
+    whole = drawn(task, 1, 10**6)[1]
+    assert any(len(whole) == end - start for start, end in task.sources["world"].documents)
+
+
 def test_answers_are_repeated_nouns_and_half_of_each_stays(task: ClozeTask) -> None:
     for seed in range(50):
         rng, ids = drawn(task, seed)
-        question = blank_out(rng, ids, task.lexicon, max_blanks=6)
-        assert 0 < len(question.blanks) <= 6
-        assert (question.ids[question.blanks] == BLANK).all() and (question.ids == BLANK).sum() == len(question.blanks)
+        question = mask_words(rng, ids, task.vocab, questions=6, share=0.0)
+        assert 0 < len(question.blanks) <= 6 and (question.question > 0).all()
+        masked = question.ids == BLANK_TYPE
+        assert masked[question.blanks].all() and masked.sum() == len(question.blanks)
         restored = question.ids.copy()
         restored[question.blanks] = question.answers
         assert restored.tolist() == ids.tolist()
-        for answer in question.answers:
-            assert task.lexicon.types[answer] in WHO + WHAT
-            assert (question.ids == answer).sum() >= (ids == answer).sum() / 2
+        for answer, value in zip(question.answers, question.question, strict=True):
+            assert task.vocab.types[answer] in WHO + WHAT
+            stays = (question.ids == answer).sum()
+            assert stays >= (ids == answer).sum() // 2 > 0
+            assert value == {1: 0.7, 2: 0.8}.get(int(stays), 1.0 if stays < 6 else 2.0)
+
+
+def test_a_share_of_all_other_words_is_masked_without_being_asked_among_the_texts(task: ClozeTask) -> None:
+    for seed in range(30):
+        rng, ids = drawn(task, seed)
+        question = mask_words(rng, ids, task.vocab, questions=2, share=0.2)
+        able = int(task.vocab.candidate[ids].sum())
+        asked = int((question.question > 0).sum())
+        assert asked <= 2 and 0.2 * able - 1 <= len(question.blanks) <= 2 + round(0.2 * able)
+        assert task.vocab.candidate[question.answers].all(), "no punctuation"
+        alone = mask_words(rng, ids, task.vocab, questions=0, share=0.0)
+        assert len(alone.blanks) == 1, "one at least"
+
+
+def test_a_document_without_words_has_no_question(task: ClozeTask) -> None:
+    stop = task.vocab.types.index("。")
+    question = mask_words(np.random.default_rng(0), np.full(9, stop), task.vocab, 3, 0.5)
+    assert not len(question.blanks) and (question.ids == stop).all()
 
 
 def test_the_input_holds_no_trace_of_the_answer_at_its_blank(task: ClozeTask) -> None:
     rng, ids = drawn(task, 1)
-    question = blank_out(rng, ids, task.lexicon, max_blanks=3)
-    one, answers = encode_question(question, task.lexicon)
-    assert (one.words[one.blanks] == BLANK).all() and (one.match[one.blanks] == 0).all()
-    assert (one.chars[one.blanks] == [BLANK, PAD, PAD, BLANK]).all()
+    question = mask_words(rng, ids, task.vocab, 3, 0.1)
+    one, asked = encode(question, task.vocab)
+    assert (one.pieces[one.blanks] == [BLANK, 0, 0, 0, 0, 0]).all() and (one.counts[one.blanks] == 1).all()
+    assert (one.match[one.blanks] == 0).all() and (one.codes[one.blanks] == BLANK_CODE).all()
     types = np.unique(question.ids)
-    candidates = types[task.lexicon.candidate[types]]
-    assert candidates[answers].tolist() == question.answers.tolist()
+    candidates = types[task.vocab.candidate[types]]
+    for answer, number in zip(question.answers, asked["answers"], strict=True):
+        assert candidates[number] == answer if number >= 0 else answer not in candidates
     where = one.match > 0
     assert candidates[one.match[where] - 1].tolist() == question.ids[where].tolist()
+    assert [task.vocab.words[i] for i in asked["answer_words"] if i >= 0] == [
+        task.vocab.types[i] for i in question.answers if task.vocab.word[i] >= 0
+    ]
 
 
-def test_forgotten_words_are_read_by_their_characters(task: ClozeTask) -> None:
-    rng, ids = drawn(task, 2)
-    question = blank_out(rng, ids, task.lexicon, max_blanks=1)
-    known, _ = encode_question(question, task.lexicon)
-    forgotten, _ = encode_question(question, task.lexicon, np.arange(4, 1000))
-    assert set(forgotten.words) == {UNKNOWN, BLANK}
-    assert forgotten.chars.tolist() == known.chars.tolist()
+def test_an_answer_that_neither_text_nor_lexicon_has_is_not_asked(task: ClozeTask) -> None:
+    stop = task.vocab.types.index("。")
+    outside = int(np.flatnonzero((task.vocab.word < 0) & (task.vocab.count > 0))[-1])
+    question = Question(np.array([0, stop]), np.array([0]), np.array([outside]), np.ones(1))
+    _, asked = encode(question, task.vocab)
+    assert asked["asked"].tolist() == asked["question"].tolist() == [0.0]
 
 
-def test_a_moved_query_stands_last(task: ClozeTask) -> None:
-    for seed in range(20):
-        rng, ids = drawn(task, seed)
-        question = blank_out(rng, ids, task.lexicon, 1, move_query=True)
-        (place,) = question.blanks
-        (separator,) = np.flatnonzero(question.ids == SEPARATOR)
-        assert question.ids[place] == BLANK and separator < place
-        words = [i for i in question.ids if i not in (BLANK, SEPARATOR)]
-        assert sorted([*words, question.answers[0]]) == sorted(ids)
-        assert not task.lexicon.ends_sentence[question.ids[separator + 1 : place]].any()
+@pytest.mark.parametrize("seed", range(25))
+def test_training_reads_a_document_as_serving_does(task: ClozeTask, seed: int) -> None:
+    rng, ids = drawn(task, seed, int(np.random.default_rng(seed).integers(20, 400)))
+    question = mask_words(rng, ids, task.vocab, 4, 0.1)
+    trained, _ = encode(question, task.vocab)
+    tokens = [GAP if i == BLANK_TYPE else task.vocab.types[i] for i in question.ids]
+    words = sorted({t for t in tokens if isinstance(t, str) and is_word(t)}, key=task.vocab.types.index)
+    match = np.array([words.index(t) + 1 if t in words else 0 for t in tokens])
+    served = encode_tokens(Lexicon(task.vocab.words, task.vocab.pieces, {}), tokens, words, match)
+    for name in ("pieces", "counts", "match", "blanks", "candidate_words", "candidate_pieces"):
+        np.testing.assert_array_equal(getattr(trained, name), getattr(served, name), err_msg=name)
+    # Codes only say which words are alike: a renaming takes the ones to the others.
+    pairs = list(zip(trained.codes.tolist(), served.codes.tolist(), strict=True))
+    pairs += list(zip(trained.candidate_codes.tolist(), served.candidate_codes.tolist(), strict=True))
+    assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(set(pairs))
+    assert (BLANK_CODE, BLANK_CODE) in pairs
 
 
-def test_a_batch_is_a_function_of_seed_and_step(task: ClozeTask) -> None:
+def same(batch: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return batch.keys() == other.keys() and all(torch.equal(batch[name], other[name]) for name in batch)
+
+
+def test_a_batch_is_a_function_of_seed_step_and_process(task: ClozeTask) -> None:
+    batches, again = task.batches(), task.batches()
+    assert len(batches) == task.config.steps
+    late, first = batches[3], batches[0]
+    assert same(first, again[0]) and same(late, again[3]), "in whatever order"
+    assert not same(first, batches[1])
+    assert not same(first, task.batches(rank=1)[0])
+
+
+def test_batches_of_long_and_short_texts_take_turns(tmp_path: Path) -> None:
+    task = ClozeTask(world_config(tmp_path, long_batches=2, short_batches=1, steps=6))
     batches = task.batches()
-    first, again, other = batches[0], batches[0], batches[1]
-    assert all(torch.equal(first[name], again[name]) for name in first)
-    assert not torch.equal(first["lm_targets"], other["lm_targets"])
-    assert first["answers"].shape == first["blanks"].shape
-    places = first["words"].gather(1, first["lm_places"])
-    group = task.config.lm_group
-    for row, (targets, words) in enumerate(zip(first["lm_targets"], places, strict=True)):
-        asked = first["lm_words"][row // group][targets]
-        assert torch.equal(asked, words), "the language model is asked for the words that stand there"
+    lengths = [int((batches[step]["pieces"] > 0).sum(1).max()) - 2 for step in range(6)]
+    assert all(length <= 140 for length in lengths[2::3])
+    assert all(length > 140 for step, length in enumerate(lengths) if step % 3 < 2)
+    alone = ClozeTask(world_config(tmp_path, long={})).batches()
+    assert all(int((alone[step]["pieces"] > 0).sum(1).max()) - 2 <= 140 for step in range(4))
+
+
+def test_a_batch_samples_the_lexicon_with_its_answers(task: ClozeTask) -> None:
+    config = world_config(Path(task.config.cache_folder).parent, frequent_words=5, sampled_words=10)
+    few = ClozeTask(config)
+    size = len(few.vocab.words)
+    for step in range(4):
+        batch = few.batches()[step]
+        sampled = batch["sampled"].tolist()
+        assert len(set(sampled)) == len(sampled)
+        own = set(range(5)) | set(batch["answer_words"][batch["answer_words"] >= 0].tolist())
+        assert own <= set(sampled) and len(sampled) == min(size, len(own) + 10)
+        for word, shift in zip(sampled, batch["sampled_shift"].tolist(), strict=True):
+            assert shift == (0 if word in own else pytest.approx(np.log((size - len(own)) / 10)))
 
 
 def test_held_out_documents_are_never_drawn(task: ClozeTask) -> None:
-    (trained,), (kept,) = task.sources, task.held_out
+    trained, kept = task.sources["world"], task.held_out["world"]
     spans = {tuple(d) for d in trained.documents}
     assert len(kept.documents) > 0 and not spans & {tuple(d) for d in kept.documents}
     assert len(trained.documents) + len(kept.documents) == 150
 
 
-def test_the_sources_shares_move_in_a_straight_line(tmp_path: Path) -> None:
-    write_world(tmp_path / "text")
-    (tmp_path / "text/other.txt").write_text((tmp_path / "text/world.txt").read_text())
-    shares = {"sources": {"world": 0.5, "other": 0.0}, "first_sources": {"other": 3.0, "world": 1.0}}
-    batches = ClozeTask(world_config(tmp_path, steps=100, first_steps=0.4, **shares)).batches()
-    # One text after the other as the configuration names them: world, other.
-    assert [batches.shares(step).tolist() for step in (0, 20, 40, 99)] == [
-        [0.25, 0.75], [0.625, 0.375], [1.0, 0.0], [1.0, 0.0]
-    ]  # fmt: skip
-
-
-def test_official_questions_are_asked_as_they_are(tmp_path: Path) -> None:
-    folder = tmp_path / "official"
-    folder.mkdir()
-    (folder / "train.doc_query").write_text(
-        "1 ||| 國王 爱 XXXXX 。\n2 ||| 公主 爱 猫 。\n<qid_0> ||| 國王 爱 XXXXX 。\n"
-        "1 ||| 木匠 有 桌子 。\n<qid_1> ||| XXXXX 很 大 。\n",
-        encoding="utf-8",
-    )
-    (folder / "train.answer").write_text("<qid_0> ||| 猫\n<qid_1> ||| 桌子\n", encoding="utf-8")
-    task = ClozeTask(world_config(tmp_path, questions=(str(folder),), sources={"world": 1e-6}, max_blanks=1))
-    source, types = task.sources[1], task.lexicon.types
-    seen = set()
-    for seed in range(20):
-        ids, place = draw_document(np.random.default_rng(seed), source, task.lexicon.ends_sentence, 90)
-        question = blank_out(np.random.default_rng(seed), ids, task.lexicon, 1, move_query=True, official=place)
-        seen.add((" ".join(types[i] for i in question.ids), types[question.answers[0]]))
-    assert seen == {
-        ("国王 爱 <blank> 。 公主 爱 猫 。", "猫"),
-        ("木匠 有 桌子 。 <sep> <blank> 很 大 。", "桌子"),
-    }
-    batch = task.batches()[0]
-    assert (batch["answers"] >= 0).all()
-
-
 def test_mistakes_in_a_configuration_are_named(tmp_path: Path) -> None:
     write_world(tmp_path / "text")
-    with pytest.raises(ConfigError, match=r"sources: no nowhere\.txt or nowhere\.txt\.xz in"):
-        ClozeTask(world_config(tmp_path, sources={"nowhere": 1.0}))
-    with pytest.raises(ConfigError, match=r"questions: no \.doc_query file in"):
-        ClozeTask(world_config(tmp_path, questions=(str(tmp_path),)))
-    with pytest.raises(ConfigError, match="net: 'other', must be cloze, cloze-aoa or cloze-seed"):
-        ClozeTask(world_config(tmp_path, net="other")).build_net()
+    with pytest.raises(ConfigError, match=r"long, short: no nowhere\.txt or nowhere\.txt\.xz in"):
+        ClozeTask(world_config(tmp_path, long={"nowhere": 1.0}))
+    with pytest.raises(ConfigError, match="long, short: name no source"):
+        ClozeTask(world_config(tmp_path, long={}, short={}))
+    with pytest.raises(ConfigError, match="replaced_nouns: needs pretrained"):
+        ClozeTask(world_config(tmp_path, replaced_nouns=0.5)).batches()
+    with pytest.raises(ConfigError, match="held_out: names no source"):
+        ClozeTask(world_config(tmp_path, held_out=())).validation()

@@ -7,14 +7,25 @@ import pytest
 from tianzi_training.config import ClozeConfig, ConfigError, OcrConfig, load_config, parse_config, read_experiment
 from tianzi_training.train import main
 
-CONFIGS = Path(__file__).parents[2] / "training/tianzi_training/configs"
+TRAINING = Path(__file__).parents[2] / "training/tianzi_training"
+CONFIGS = TRAINING / "configs"
+SHIPPED = {path.stem: path for path in sorted(CONFIGS.glob("*.toml"))}
+SHIPPED |= {path.parent.name: path for path in sorted(TRAINING.glob("*/recipe.toml"))}
 MINIMUM = {"task": "ocr", "name": "x", "steps": 10, "batch_size": 32, "lr": 0.1}
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
-def test_shipped_experiments_parse(path: Path) -> None:
-    config = load_config(OcrConfig if path.stem.startswith("ocr") else ClozeConfig, path)
-    assert config.name == path.stem and config.steps > 0
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_experiments_parse(name: str) -> None:
+    config = load_config(OcrConfig if name.startswith("ocr") else ClozeConfig, SHIPPED[name])
+    assert config.name == name and config.steps > 0
+
+
+def test_the_blank_fillers_recipe_holds_out_what_it_trains_on() -> None:
+    config = load_config(ClozeConfig, SHIPPED["cloze"])
+    sources = config.long | config.short
+    assert {*config.held_out, *config.most_characters} <= set(sources)
+    assert sum(config.long.values()) == pytest.approx(1, abs=0.02)
+    assert sum(config.short.values()) == pytest.approx(1, abs=0.02)
 
 
 def test_an_experiment_has_what_its_base_sets_and_it_does_not(tmp_path: Path) -> None:

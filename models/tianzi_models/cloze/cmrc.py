@@ -73,7 +73,7 @@ def to_request(document: Sequence[str], query: Sequence[str], top_k: int = DEFAU
 
     The query then repeats the document's sentence, and not always to the letter: in a quarter of the
     development questions it lacks a quotation mark or is segmented otherwise. As a second blank it would
-    only be asked twice.
+    only be asked twice. The answer is a word of the document.
     """
     in_document = any(BLANK in token for token in document)
-    return ClozeRequest(tuple(document), () if in_document else tuple(query), top_k=top_k)
+    return ClozeRequest(tuple(document), () if in_document else tuple(query), top_k=top_k, source="text")

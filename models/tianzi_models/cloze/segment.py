@@ -4,7 +4,7 @@ import logging
 import string
 import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 with warnings.catch_warnings():
     # jieba's sources hold escapes and an import that newer Pythons warn of.
@@ -30,6 +30,13 @@ def segment(text: str) -> list[str]:
     """The words of a folded text, spaces among them: their concatenation is text."""
     warm_up()
     return list(_tokenizer.cut(text))
+
+
+def dictionary_lines() -> Iterator[str]:
+    """jieba's dictionary, a word with its count and its kind a line."""
+    with _tokenizer.get_dict_file() as lines:
+        for line in lines:
+            yield line.decode().rstrip()
 
 
 def warm_up() -> None:

@@ -1,67 +1,64 @@
 """Request → the arrays that the network reads, and what is needed to name its answers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tianzi_models.cloze.blanks import Token, read_request
+from tianzi_models.cloze.inputs import BLANK_CODE, FIRST_CODE, SEPARATOR_CODE, ClozeInput, Ids
+from tianzi_models.cloze.lexicon import Lexicon
+from tianzi_models.cloze.pieces import BLANK, MAX_PIECES, SEPARATOR
+from tianzi_models.cloze.reading.blanks import Reading, Token, read_request
+from tianzi_models.cloze.reading.checks import document_field
+from tianzi_models.cloze.reading.choices import union
+from tianzi_models.cloze.reading.options import Option
 from tianzi_models.cloze.segment import folding
 from tianzi_models.cloze.types import ClozeRequest
 from tianzi_models.errors import InvalidInput
-from tianzi_models.vocab import PAD, Vocab
 
-BLANK = 2
-SEPARATOR = 3
-RESERVED = ("<pad>", "<unk>", "<blank>", "<sep>")
-"""The first symbols of both vocabularies, words and characters."""
-CHARS_PER_WORD = 4
-"""A word is read as its first three characters and its last one."""
 MAX_CANDIDATE_CHARACTERS = 64
-
-Ids: TypeAlias = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class ClozeInput:
-    """What the network reads of one document, all int64, 0 = padding.
+class ItemBlank:
+    """One blank. position: as in ClozeRequest's document, see types.py. label: see BlankAnswer.
 
-    words: (T,). chars: (T, C). blanks: (Q,) positions in words. candidate_words: (K,).
-    candidate_chars: (K, C). match: (T,) 1 + the candidate that stands there, 0 = none.
+    source: "any", "text" or "candidates". allowed: (K,) which of the item's candidates it may take. length: how many
+    characters are asked for, 0 for any number. labels: of candidates, by their numbers. given: whether the caller or
+    the text says what to choose among.
     """
 
-    words: Ids
-    chars: Ids
-    blanks: Ids
-    candidate_words: Ids
-    candidate_chars: Ids
-    match: Ids
+    position: tuple[int, int]
+    in_query: bool
+    label: str
+    source: str
+    allowed: npt.NDArray[np.bool_]
+    length: int
+    labels: Mapping[int, str]
+    given: bool
 
 
 @dataclass(frozen=True)
 class ClozeItem:
-    """A checked request. Positions as in ClozeRequest's document, see types.py.
-
-    candidates: K texts with their positions. blanks: ((start, end), in_query), Q of them.
-    """
+    """A checked request. candidates: K texts with their positions. blanks: Q of them."""
 
     input: ClozeInput
     candidates: tuple[tuple[str, tuple[tuple[int, int], ...]], ...]
-    blanks: tuple[tuple[tuple[int, int], bool], ...]
+    blanks: tuple[ItemBlank, ...]
     top_k: int
+    each_once: bool
 
 
 class TextEncoder:
     """Turns requests into items with a bundle's vocabularies and limits."""
 
-    def __init__(self, words: Vocab, chars: Vocab, limits: Mapping[str, Any]) -> None:
+    def __init__(self, lexicon: Lexicon, limits: Mapping[str, Any]) -> None:
         """limits: max_characters, max_blanks, max_candidates, max_top_k."""
-        self.words = words
-        self.chars = chars
+        self.lexicon = lexicon
         self.limits = limits
-        self._table = folding(chars.variants)
+        self._table = folding(lexicon.variants)
 
     def encode(self, request: ClozeRequest) -> ClozeItem:
         """Checks a request and encodes it.
@@ -70,42 +67,61 @@ class TextEncoder:
             InvalidInput: the request breaks a rule; the message names field, value and limit.
         """
         self._check_sizes(request)
-        document, query = read_request(request, self._table)
-        given = self._given_candidates(request.candidates)
-        if given:
-            document = merge_runs(document, set(given))
-        else:
-            for token in document:
-                if is_word(token.folded) and not token.blank:
-                    given.setdefault(token.folded, token.text)
-        if not given:
-            field = "text" if isinstance(request.document, str) else "tokens"
-            raise InvalidInput(field, "no word besides the blank to choose from")
-        blanks = [(token, False) for token in document if token.blank]
-        blanks += [(token, True) for token in query if token.blank]
-        self._check("blanks", len(blanks), "blanks")
-        numbers = {folded: number for number, folded in enumerate(given)}
-        positions: list[list[tuple[int, int]]] = [[] for _ in given]
-        match = np.zeros(len(document) + bool(query) + len(query), np.int64)
-        for i, token in enumerate(document):
-            number = numbers.get(token.folded)
-            if number is not None and not token.blank:
-                match[i] = number + 1
-                positions[number].append((token.start, token.end))
-        tokens = [*document, *([None] if query else []), *query]
+        reading = read_request(request, self._table)
+        self._check("blanks", len(reading.options), "blanks")
+        options, allowed = union(reading.options, self._table)
+        self._check_options(options)
+        if request.each_once and not all(reading.options):
+            raise InvalidInput("each_once", "needs candidates, or options that the text prints for each blank")
+        document = merge_runs(reading.document, set(options)) if options else reading.document
+        words = {token.folded: token.text for token in document if is_word(token.folded) and not token.blank}
+        if not words and request.source == "text" and not all(reading.options):
+            raise InvalidInput(document_field(request), "no word besides the blank to choose from, and source is text")
+        characters = reading.idiom_characters()
+        given = {folded: option.text for folded, option in options.items()}
+        if not all(reading.options):  # some blank may take any word of the document
+            given |= {folded: text for folded, text in words.items() if folded not in given}
+        given |= {c: c for own in characters for c in own if c not in given}
+        tokens = [*document, *([None] if reading.query else []), *reading.query]
+        match, positions = _matches(document, len(tokens), list(given))
+        blanks = self._blanks(reading, request.source, list(given), allowed, words)
         return ClozeItem(
-            ClozeInput(
-                words=np.array([self._word_id(token) for token in tokens], np.int64),
-                chars=np.array([self._char_ids(token) for token in tokens], np.int64),
-                blanks=np.array([i for i, token in enumerate(tokens) if token and token.blank], np.int64),
-                candidate_words=np.array(self.words.encode(given), np.int64),
-                candidate_chars=np.array([word_chars(self.chars, word) for word in given], np.int64),
-                match=match,
-            ),
+            encode_tokens(self.lexicon, [_symbol(token) for token in tokens], list(given), match),
             tuple((text, tuple(spans)) for text, spans in zip(given.values(), positions, strict=True)),
-            tuple(((token.start, token.end), in_query) for token, in_query in blanks),
+            blanks,
             request.top_k,
+            request.each_once,
         )
+
+    def _blanks(
+        self,
+        reading: Reading,
+        source: str,
+        given: Sequence[str],
+        allowed: npt.NDArray[np.bool_],
+        words: Mapping[str, str],
+    ) -> tuple[ItemBlank, ...]:
+        """given: the candidates, folded, the options first. allowed: (Q, options). words: the document's, folded."""
+        numbers = {folded: number for number, folded in enumerate(given)}
+        places = [(token, False) for token in reading.document if token.blank]
+        places += [(token, True) for token in reading.query if token.blank]
+        blanks = []
+        for i, ((token, in_query), options, characters) in enumerate(
+            zip(places, reading.options, reading.idiom_characters(), strict=True)
+        ):
+            if options:
+                chosen, kind = np.flatnonzero(allowed[i]).tolist(), "candidates"
+            elif characters:
+                chosen, kind = [numbers[character] for character in characters], "candidates"
+            else:
+                chosen, kind = [numbers[word] for word in words], source
+            mask = np.zeros(len(given), bool)
+            mask[chosen] = True
+            labels = {numbers[o.text.translate(self._table)]: o.label for o in options if o.label}
+            length = 0 if kind == "candidates" else token.length
+            span = (token.start, token.end)
+            blanks.append(ItemBlank(span, in_query, token.label, kind, mask, length, labels, bool(options)))
+        return tuple(blanks)
 
     def _check_sizes(self, request: ClozeRequest) -> None:
         self._check("text", sum(map(len, request.document)) + sum(map(len, request.query)), "characters")
@@ -118,45 +134,72 @@ class TextEncoder:
         if count > limit:
             raise InvalidInput(field, f"{count} {what}, at most {limit}")
 
-    def _given_candidates(self, candidates: Sequence[str]) -> dict[str, str]:
-        """Folded form → the text as given; repeated ones are one candidate."""
-        given: dict[str, str] = {}
-        for i, text in enumerate(candidates):
-            word = "".join(text.split())
-            if not word:
-                raise InvalidInput("candidates", f"candidate {i} is empty")
-            if len(word) > MAX_CANDIDATE_CHARACTERS:
+    def _check_options(self, options: Mapping[str, Option]) -> None:
+        self._check("candidates", len(options), "candidates")
+        for i, option in enumerate(options.values()):
+            if len(option.text) > MAX_CANDIDATE_CHARACTERS:
                 raise InvalidInput(
-                    "candidates", f"candidate {i} has {len(word)} characters, at most {MAX_CANDIDATE_CHARACTERS}"
+                    "candidates", f"candidate {i} has {len(option.text)} characters, at most {MAX_CANDIDATE_CHARACTERS}"
                 )
-            given.setdefault(word.translate(self._table), text)
-        return given
 
-    def _word_id(self, token: Token | None) -> int:
-        if token is None:
-            return SEPARATOR
-        return BLANK if token.blank else self.words.id(token.folded)
 
-    def _char_ids(self, token: Token | None) -> list[int]:
-        if token is None:
-            return special_chars(SEPARATOR)
-        return special_chars(BLANK) if token.blank else word_chars(self.chars, token.folded)
+GAP, BREAK = object(), object()
+"""A blank, and what stands between a document and its query, beside words (str)."""
+
+
+def _matches(document: Sequence[Token], length: int, given: Sequence[str]) -> tuple[Ids, list[list[tuple[int, int]]]]:
+    """ClozeInput.match of so many words, and where each of the candidates (folded) stands in the document."""
+    numbers = {folded: number for number, folded in enumerate(given)}
+    match = np.zeros(length, np.int64)
+    positions: list[list[tuple[int, int]]] = [[] for _ in given]
+    for i, token in enumerate(document):
+        number = numbers.get(token.folded)
+        if number is not None and not token.blank:
+            match[i] = number + 1
+            positions[number].append((token.start, token.end))
+    return match, positions
+
+
+def _symbol(token: Token | None) -> str | object:
+    if token is None:
+        return BREAK
+    return GAP if token.blank else token.folded
+
+
+def encode_tokens(
+    lexicon: Lexicon, tokens: Sequence[str | object], candidates: Sequence[str], match: Ids
+) -> ClozeInput:
+    """Words, GAPs and BREAKs as the network's arrays. match: see ClozeInput.
+
+    Training makes the same arrays of its own questions: tianzi_training.cloze.data.questions.encode.
+    """
+    codes = {GAP: BLANK_CODE, BREAK: SEPARATOR_CODE}
+    own = {GAP: (BLANK,), BREAK: (SEPARATOR,)}
+    split = [own[token] if not isinstance(token, str) else lexicon.pieces.ids_of(token) for token in tokens]
+    numbers = [codes.setdefault(token, FIRST_CODE + len(codes)) for token in tokens]
+    return ClozeInput(
+        pieces=pad_pieces(split),
+        counts=np.array([len(ids) for ids in split], np.int64),
+        codes=np.array(numbers, np.int64),
+        match=match,
+        blanks=np.array([i for i, token in enumerate(tokens) if token is GAP], np.int64),
+        candidate_words=np.array([lexicon.id(word) for word in candidates], np.int64),
+        candidate_pieces=pad_pieces([lexicon.pieces.ids_of(word) for word in candidates]),
+        candidate_codes=np.array([codes.setdefault(word, FIRST_CODE + len(codes)) for word in candidates], np.int64),
+    )
+
+
+def pad_pieces(split: Sequence[tuple[int, ...]]) -> Ids:
+    """(L, MAX_PIECES), 0 = padding."""
+    padded = np.zeros((len(split), MAX_PIECES), np.int64)
+    for row, ids in zip(padded, split, strict=True):
+        row[: len(ids)] = ids
+    return padded
 
 
 def is_word(text: str) -> bool:
     """Whether a token can be an answer: it holds a letter or a digit, hanzi among them."""
     return any(char.isalnum() for char in text)
-
-
-def word_chars(chars: Vocab, word: str) -> list[int]:
-    """The ids of a word's first three characters, padded, and of its last."""
-    head = chars.encode(word[: CHARS_PER_WORD - 1])
-    return head + [PAD] * (CHARS_PER_WORD - 1 - len(head)) + [chars.id(word[-1])]
-
-
-def special_chars(symbol: int) -> list[int]:
-    """The characters of a blank or a separator."""
-    return [symbol] + [PAD] * (CHARS_PER_WORD - 2) + [symbol]
 
 
 def merge_runs(tokens: Sequence[Token], words: set[str]) -> list[Token]:
@@ -183,15 +226,3 @@ def merge_runs(tokens: Sequence[Token], words: set[str]) -> list[Token]:
             merged += run
         i = end
     return merged
-
-
-def collate(inputs: Sequence[ClozeInput]) -> dict[str, Ids]:
-    """One array for each field of ClozeInput, (N, …), padded with 0 to the longest."""
-    batch = {}
-    for field in fields(ClozeInput):
-        arrays = [getattr(one, field.name) for one in inputs]
-        padded = np.zeros((len(arrays), max(map(len, arrays)), *arrays[0].shape[1:]), np.int64)
-        for row, array in zip(padded, arrays, strict=True):
-            row[: len(array)] = array
-        batch[field.name] = padded
-    return batch

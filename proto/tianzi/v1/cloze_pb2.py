@@ -26,35 +26,37 @@ from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from tianzi.v1 import timing_pb2 as tianzi_dot_v1_dot_timing__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15tianzi/v1/cloze.proto\x12\ttianzi.v1\x1a\x17google/rpc/status.proto\x1a\x16tianzi/v1/timing.proto\"\x18\n\x06Tokens\x12\x0e\n\x06tokens\x18\x01 \x03(\t\"\xe2\x01\n\x0b\x46illRequest\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12#\n\x06tokens\x18\x02 \x01(\x0b\x32\x11.tianzi.v1.TokensH\x00\x12\x14\n\nquery_text\x18\x03 \x01(\tH\x01\x12)\n\x0cquery_tokens\x18\x04 \x01(\x0b\x32\x11.tianzi.v1.TokensH\x01\x12\x0e\n\x06marker\x18\x05 \x01(\t\x12\x12\n\ncandidates\x18\x06 \x03(\t\x12\r\n\x05top_k\x18\x07 \x01(\r\x12\x15\n\rmodel_version\x18\x08 \x01(\rB\n\n\x08\x64ocumentB\x07\n\x05query\"\"\n\x04Span\x12\r\n\x05start\x18\x01 \x01(\r\x12\x0b\n\x03\x65nd\x18\x02 \x01(\r\"U\n\rWordCandidate\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x02\x12\"\n\tpositions\x18\x03 \x03(\x0b\x32\x0f.tianzi.v1.Span\"j\n\x05\x42lank\x12,\n\ncandidates\x18\x01 \x03(\x0b\x32\x18.tianzi.v1.WordCandidate\x12!\n\x08position\x18\x02 \x01(\x0b\x32\x0f.tianzi.v1.Span\x12\x10\n\x08in_query\x18\x03 \x01(\x08\"j\n\x0c\x46illResponse\x12 \n\x06\x62lanks\x18\x01 \x03(\x0b\x32\x10.tianzi.v1.Blank\x12\x15\n\rmodel_version\x18\x02 \x01(\r\x12!\n\x06timing\x18\x03 \x01(\x0b\x32\x11.tianzi.v1.Timing\"<\n\x10\x42\x61tchFillRequest\x12(\n\x08requests\x18\x01 \x03(\x0b\x32\x16.tianzi.v1.FillRequest\"\xa3\x01\n\x11\x42\x61tchFillResponse\x12\x30\n\x05items\x18\x01 \x03(\x0b\x32!.tianzi.v1.BatchFillResponse.Item\x1a\\\n\x04Item\x12%\n\x02ok\x18\x01 \x01(\x0b\x32\x17.tianzi.v1.FillResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"H\n\x11StreamFillRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\'\n\x07request\x18\x02 \x01(\x0b\x32\x16.tianzi.v1.FillRequest\"v\n\x12StreamFillResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x02ok\x18\x02 \x01(\x0b\x32\x17.tianzi.v1.FillResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result2\xde\x01\n\x0c\x43lozeService\x12\x37\n\x04\x46ill\x12\x16.tianzi.v1.FillRequest\x1a\x17.tianzi.v1.FillResponse\x12\x46\n\tBatchFill\x12\x1b.tianzi.v1.BatchFillRequest\x1a\x1c.tianzi.v1.BatchFillResponse\x12M\n\nStreamFill\x12\x1c.tianzi.v1.StreamFillRequest\x1a\x1d.tianzi.v1.StreamFillResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15tianzi/v1/cloze.proto\x12\ttianzi.v1\x1a\x17google/rpc/status.proto\x1a\x16tianzi/v1/timing.proto\"\x18\n\x06Tokens\x12\x0e\n\x06tokens\x18\x01 \x03(\t\"\x98\x02\n\x0b\x46illRequest\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12#\n\x06tokens\x18\x02 \x01(\x0b\x32\x11.tianzi.v1.TokensH\x00\x12\x14\n\nquery_text\x18\x03 \x01(\tH\x01\x12)\n\x0cquery_tokens\x18\x04 \x01(\x0b\x32\x11.tianzi.v1.TokensH\x01\x12\x0e\n\x06marker\x18\x05 \x01(\t\x12\x12\n\ncandidates\x18\x06 \x03(\t\x12\r\n\x05top_k\x18\x07 \x01(\r\x12\x15\n\rmodel_version\x18\x08 \x01(\r\x12!\n\x06source\x18\t \x01(\x0e\x32\x11.tianzi.v1.Source\x12\x11\n\teach_once\x18\n \x01(\x08\x42\n\n\x08\x64ocumentB\x07\n\x05query\"\"\n\x04Span\x12\r\n\x05start\x18\x01 \x01(\r\x12\x0b\n\x03\x65nd\x18\x02 \x01(\r\"\x87\x01\n\rWordCandidate\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x12\n\nconfidence\x18\x02 \x01(\x02\x12\"\n\tpositions\x18\x03 \x03(\x0b\x32\x0f.tianzi.v1.Span\x12!\n\x06source\x18\x04 \x01(\x0e\x32\x11.tianzi.v1.Source\x12\r\n\x05label\x18\x05 \x01(\t\"\x8b\x01\n\x05\x42lank\x12,\n\ncandidates\x18\x01 \x03(\x0b\x32\x18.tianzi.v1.WordCandidate\x12!\n\x08position\x18\x02 \x01(\x0b\x32\x0f.tianzi.v1.Span\x12\x10\n\x08in_query\x18\x03 \x01(\x08\x12\x10\n\x08rejected\x18\x04 \x01(\x08\x12\r\n\x05label\x18\x05 \x01(\t\"j\n\x0c\x46illResponse\x12 \n\x06\x62lanks\x18\x01 \x03(\x0b\x32\x10.tianzi.v1.Blank\x12\x15\n\rmodel_version\x18\x02 \x01(\r\x12!\n\x06timing\x18\x03 \x01(\x0b\x32\x11.tianzi.v1.Timing\"<\n\x10\x42\x61tchFillRequest\x12(\n\x08requests\x18\x01 \x03(\x0b\x32\x16.tianzi.v1.FillRequest\"\xa3\x01\n\x11\x42\x61tchFillResponse\x12\x30\n\x05items\x18\x01 \x03(\x0b\x32!.tianzi.v1.BatchFillResponse.Item\x1a\\\n\x04Item\x12%\n\x02ok\x18\x01 \x01(\x0b\x32\x17.tianzi.v1.FillResponseH\x00\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result\"H\n\x11StreamFillRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12\'\n\x07request\x18\x02 \x01(\x0b\x32\x16.tianzi.v1.FillRequest\"v\n\x12StreamFillResponse\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x02ok\x18\x02 \x01(\x0b\x32\x17.tianzi.v1.FillResponseH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06result*l\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x0e\n\nSOURCE_ANY\x10\x01\x12\x0f\n\x0bSOURCE_TEXT\x10\x02\x12\x15\n\x11SOURCE_CANDIDATES\x10\x03\x12\x12\n\x0eSOURCE_LEXICON\x10\x04\x32\xde\x01\n\x0c\x43lozeService\x12\x37\n\x04\x46ill\x12\x16.tianzi.v1.FillRequest\x1a\x17.tianzi.v1.FillResponse\x12\x46\n\tBatchFill\x12\x1b.tianzi.v1.BatchFillRequest\x1a\x1c.tianzi.v1.BatchFillResponse\x12M\n\nStreamFill\x12\x1c.tianzi.v1.StreamFillRequest\x1a\x1d.tianzi.v1.StreamFillResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'tianzi.v1.cloze_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_SOURCE']._serialized_start=1240
+  _globals['_SOURCE']._serialized_end=1348
   _globals['_TOKENS']._serialized_start=85
   _globals['_TOKENS']._serialized_end=109
   _globals['_FILLREQUEST']._serialized_start=112
-  _globals['_FILLREQUEST']._serialized_end=338
-  _globals['_SPAN']._serialized_start=340
-  _globals['_SPAN']._serialized_end=374
-  _globals['_WORDCANDIDATE']._serialized_start=376
-  _globals['_WORDCANDIDATE']._serialized_end=461
-  _globals['_BLANK']._serialized_start=463
-  _globals['_BLANK']._serialized_end=569
-  _globals['_FILLRESPONSE']._serialized_start=571
-  _globals['_FILLRESPONSE']._serialized_end=677
-  _globals['_BATCHFILLREQUEST']._serialized_start=679
-  _globals['_BATCHFILLREQUEST']._serialized_end=739
-  _globals['_BATCHFILLRESPONSE']._serialized_start=742
-  _globals['_BATCHFILLRESPONSE']._serialized_end=905
-  _globals['_BATCHFILLRESPONSE_ITEM']._serialized_start=813
-  _globals['_BATCHFILLRESPONSE_ITEM']._serialized_end=905
-  _globals['_STREAMFILLREQUEST']._serialized_start=907
-  _globals['_STREAMFILLREQUEST']._serialized_end=979
-  _globals['_STREAMFILLRESPONSE']._serialized_start=981
-  _globals['_STREAMFILLRESPONSE']._serialized_end=1099
-  _globals['_CLOZESERVICE']._serialized_start=1102
-  _globals['_CLOZESERVICE']._serialized_end=1324
+  _globals['_FILLREQUEST']._serialized_end=392
+  _globals['_SPAN']._serialized_start=394
+  _globals['_SPAN']._serialized_end=428
+  _globals['_WORDCANDIDATE']._serialized_start=431
+  _globals['_WORDCANDIDATE']._serialized_end=566
+  _globals['_BLANK']._serialized_start=569
+  _globals['_BLANK']._serialized_end=708
+  _globals['_FILLRESPONSE']._serialized_start=710
+  _globals['_FILLRESPONSE']._serialized_end=816
+  _globals['_BATCHFILLREQUEST']._serialized_start=818
+  _globals['_BATCHFILLREQUEST']._serialized_end=878
+  _globals['_BATCHFILLRESPONSE']._serialized_start=881
+  _globals['_BATCHFILLRESPONSE']._serialized_end=1044
+  _globals['_BATCHFILLRESPONSE_ITEM']._serialized_start=952
+  _globals['_BATCHFILLRESPONSE_ITEM']._serialized_end=1044
+  _globals['_STREAMFILLREQUEST']._serialized_start=1046
+  _globals['_STREAMFILLREQUEST']._serialized_end=1118
+  _globals['_STREAMFILLRESPONSE']._serialized_start=1120
+  _globals['_STREAMFILLRESPONSE']._serialized_end=1238
+  _globals['_CLOZESERVICE']._serialized_start=1351
+  _globals['_CLOZESERVICE']._serialized_end=1573
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 from tianzi.v1 import timing_pb2 as _timing_pb2
 import builtins as _builtins
@@ -19,6 +20,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Source:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Source.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SOURCE_UNSPECIFIED: _Source.ValueType  # 0
+    """In a request: SOURCE_ANY."""
+    SOURCE_ANY: _Source.ValueType  # 1
+    """In a request: words of the document and of the model's lexicon."""
+    SOURCE_TEXT: _Source.ValueType  # 2
+    """In a request: words of the document alone. In an answer: the word stands in the document."""
+    SOURCE_CANDIDATES: _Source.ValueType  # 3
+    """In an answer: the word was given as a candidate and does not stand in the document."""
+    SOURCE_LEXICON: _Source.ValueType  # 4
+    """In an answer: the word is of the model's lexicon and does not stand in the document."""
+
+class Source(_Source, metaclass=_SourceEnumTypeWrapper):
+    """Where words come from."""
+
+SOURCE_UNSPECIFIED: Source.ValueType  # 0
+"""In a request: SOURCE_ANY."""
+SOURCE_ANY: Source.ValueType  # 1
+"""In a request: words of the document and of the model's lexicon."""
+SOURCE_TEXT: Source.ValueType  # 2
+"""In a request: words of the document alone. In an answer: the word stands in the document."""
+SOURCE_CANDIDATES: Source.ValueType  # 3
+"""In an answer: the word was given as a candidate and does not stand in the document."""
+SOURCE_LEXICON: Source.ValueType  # 4
+"""In an answer: the word is of the model's lexicon and does not stand in the document."""
+Global___Source: _TypeAlias = Source  # noqa: Y015
 
 @_typing.final
 class Tokens(_message.Message):
@@ -44,7 +77,11 @@ Global___Tokens: _TypeAlias = Tokens  # noqa: Y015
 
 @_typing.final
 class FillRequest(_message.Message):
-    """Each blank is XXXXX, ____ (two or more underscores), [MASK], （ ） with spaces between the brackets, or marker."""
+    """Each blank is XXXXX, ____ (two or more underscores, escaped or with spaces between them, too), ＿, [MASK] or <mask>,
+    （ ） or 【 】 with nothing but spaces between the brackets, □ for a single character, or marker; a number on it or
+    beside it is its label. Adjacent [MASK] or □ are the characters of one word. Options that the text prints for a blank
+    (A. 小猫 B. 小狗) and a word bank are chosen among and are no part of the text.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -56,6 +93,8 @@ class FillRequest(_message.Message):
     CANDIDATES_FIELD_NUMBER: _builtins.int
     TOP_K_FIELD_NUMBER: _builtins.int
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    EACH_ONCE_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """Raw text, segmented by the server. At most max_characters of GetInfo."""
     query_text: _builtins.str
@@ -65,6 +104,10 @@ class FillRequest(_message.Message):
     """How many candidates to return for each blank, 1 to max_top_k of GetInfo; 0 means 5."""
     model_version: _builtins.int
     """The version of the model that must answer; 0 means the newest that is serving."""
+    source: Global___Source.ValueType
+    """SOURCE_ANY or SOURCE_TEXT; not together with candidates, which are a source of their own."""
+    each_once: _builtins.bool
+    """Each candidate, or option that the text prints, fills one blank at most; the jointly best choice is answered."""
     @_builtins.property
     def tokens(self) -> Global___Tokens:
         """The same, already segmented; a blank is a token of its own."""
@@ -73,7 +116,9 @@ class FillRequest(_message.Message):
     def query_tokens(self) -> Global___Tokens: ...
     @_builtins.property
     def candidates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Words to choose among, in the document or not. Empty: the words of the document."""
+        """Words to choose among, in the document or not, lettered or not. Empty: what the text prints for the blank, else the
+        words of source.
+        """
 
     def __init__(
         self,
@@ -86,10 +131,12 @@ class FillRequest(_message.Message):
         candidates: _abc.Iterable[_builtins.str] | None = ...,
         top_k: _builtins.int = ...,
         model_version: _builtins.int = ...,
+        source: Global___Source.ValueType = ...,
+        each_once: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "query", b"query", "query_text", b"query_text", "query_tokens", b"query_tokens", "text", b"text", "tokens", b"tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "document", b"document", "marker", b"marker", "model_version", b"model_version", "query", b"query", "query_text", b"query_text", "query_tokens", b"query_tokens", "text", b"text", "tokens", b"tokens", "top_k", b"top_k"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "document", b"document", "each_once", b"each_once", "marker", b"marker", "model_version", b"model_version", "query", b"query", "query_text", b"query_text", "query_tokens", b"query_tokens", "source", b"source", "text", b"text", "tokens", b"tokens", "top_k", b"top_k"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_document: _TypeAlias = _typing.Literal["text", "tokens"]  # noqa: Y015
     _WhichOneofArgType_document: _TypeAlias = _typing.Literal["document", b"document"]  # noqa: Y015
@@ -137,12 +184,18 @@ class WordCandidate(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
     POSITIONS_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     confidence: _builtins.float
     """The model's probability that it is this one, 0 to 1."""
+    source: Global___Source.ValueType
+    """SOURCE_TEXT, SOURCE_CANDIDATES or SOURCE_LEXICON."""
+    label: _builtins.str
+    """The letter or number of an option: A of "A. 小猫". Empty for none."""
     @_builtins.property
     def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Span]:
-        """Where it stands in the document. Empty for a given candidate that the document lacks."""
+        """Where it stands in the document. Empty for a word that the document lacks."""
 
     def __init__(
         self,
@@ -150,10 +203,12 @@ class WordCandidate(_message.Message):
         text: _builtins.str = ...,
         confidence: _builtins.float = ...,
         positions: _abc.Iterable[Global___Span] | None = ...,
+        source: Global___Source.ValueType = ...,
+        label: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "positions", b"positions", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "label", b"label", "positions", b"positions", "source", b"source", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -168,7 +223,13 @@ class Blank(_message.Message):
     CANDIDATES_FIELD_NUMBER: _builtins.int
     POSITION_FIELD_NUMBER: _builtins.int
     IN_QUERY_FIELD_NUMBER: _builtins.int
+    REJECTED_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
     in_query: _builtins.bool
+    rejected: _builtins.bool
+    """Whether nothing that was chosen among fits: the candidates are mere guesses then."""
+    label: _builtins.str
+    """The number that the text gives the blank: 1 of __1__, （1）____ or ____①. Empty for none."""
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___WordCandidate]:
         """Best first."""
@@ -183,10 +244,12 @@ class Blank(_message.Message):
         candidates: _abc.Iterable[Global___WordCandidate] | None = ...,
         position: Global___Span | None = ...,
         in_query: _builtins.bool = ...,
+        rejected: _builtins.bool = ...,
+        label: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "in_query", b"in_query", "position", b"position"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "in_query", b"in_query", "label", b"label", "position", b"position", "rejected", b"rejected"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

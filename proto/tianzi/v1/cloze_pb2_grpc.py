@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ClozeServiceStub:
-    """Each RPC fills the blanks of documents with words, by default words that stand in the document.
+    """Each RPC fills the blanks of documents with words: any word, words of the document alone, or given candidates.
     """
 
     def __init__(self, channel):
@@ -53,7 +53,7 @@ class ClozeServiceStub:
 
 
 class ClozeServiceServicer:
-    """Each RPC fills the blanks of documents with words, by default words that stand in the document.
+    """Each RPC fills the blanks of documents with words: any word, words of the document alone, or given candidates.
     """
 
     def Fill(self, request, context):
@@ -104,7 +104,7 @@ def add_ClozeServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ClozeService:
-    """Each RPC fills the blanks of documents with words, by default words that stand in the document.
+    """Each RPC fills the blanks of documents with words: any word, words of the document alone, or given candidates.
     """
 
     @staticmethod

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ClozeServiceStub:
-    """Each RPC fills the blanks of documents with words, by default words that stand in the document."""
+    """Each RPC fills the blanks of documents with words: any word, words of the document alone, or given candidates."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -42,7 +42,7 @@ class ClozeServiceStub:
 
 @_typing.type_check_only
 class ClozeServiceAsyncStub(ClozeServiceStub):
-    """Each RPC fills the blanks of documents with words, by default words that stand in the document."""
+    """Each RPC fills the blanks of documents with words: any word, words of the document alone, or given candidates."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Fill: _aio.UnaryUnaryMultiCallable[_cloze_pb2.FillRequest, _cloze_pb2.FillResponse]  # type: ignore[assignment]
@@ -53,7 +53,7 @@ class ClozeServiceAsyncStub(ClozeServiceStub):
     """Documents as they come. The answers carry the requests' ids and may come in another order."""
 
 class ClozeServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Each RPC fills the blanks of documents with words, by default words that stand in the document."""
+    """Each RPC fills the blanks of documents with words: any word, words of the document alone, or given candidates."""
 
     @_abc_1.abstractmethod
     def Fill(

@@ -1,5 +1,8 @@
 """The command line. What a command needs is imported when it runs: --help and completion stay quick."""
 
+import io
+import os
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -7,6 +10,8 @@ from typer.core import TyperGroup
 
 from tianzi_service.cli import ask, bundles, score, serve
 from tianzi_service.cli.options import HELP, CommandError
+
+NO_RUNTIME = 'onnxruntime is missing: pip install "tianzi-server[cpu]", or "tianzi-server[gpu]" for an NVIDIA GPU'
 
 
 class Commands(TyperGroup):
@@ -17,6 +22,11 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except BrokenPipeError:  # as of `| head`; typer ends without a word
             raise
+        except ModuleNotFoundError as error:
+            if error.name != "onnxruntime":
+                raise
+            typer.echo(f"error: {NO_RUNTIME}", err=True)
+            raise typer.Exit(1) from error
         except Exception as error:
             from tianzi import TianziError as ClientError
             from tianzi_models.errors import TianziError as ModelError
@@ -64,4 +74,13 @@ def _line(error: Exception) -> str:
 
 def main() -> None:
     """The command `tianzi`."""
-    app()
+    for stream in (sys.stdout, sys.stderr):
+        _escape_unencodable(stream)
+    app(prog_name="tianzi")
+
+
+def _escape_unencodable(stream: Any) -> None:
+    """Files and pipes get UTF-8 unless PYTHONIOENCODING says otherwise; what an encoding lacks is escaped."""
+    if isinstance(stream, io.TextIOWrapper):
+        plain = not stream.isatty() and not os.environ.get("PYTHONIOENCODING")
+        stream.reconfigure(encoding="utf-8" if plain else None, errors="backslashreplace")

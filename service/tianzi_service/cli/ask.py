@@ -1,6 +1,7 @@
 """tianzi recognize, read, fill, health and info: what a server is asked."""
 
 import os
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -14,14 +15,17 @@ from tianzi_service.cli.options import (
     AllowedOption,
     CommandError,
     Connection,
+    EncodingOption,
     JsonOption,
     LocalOption,
     TopKOption,
     allowed_set,
     connects,
-    engine,
-    server,
 )
+from tianzi_service.cli.reach import engine, server
+
+FILE_NAME = re.compile(r"(\.{0,2}/|~/)?[^\s，。！？；：“”]{1,255}\.(txt|text|md|csv|tsv|json|jsonl|html?|docx?|pdf)")
+"""What is hardly a text, but the name of a file."""
 
 
 @connects
@@ -36,7 +40,6 @@ def recognize(
     """Recognise the character in each image."""
     from tianzi import TianziError
     from tianzi_service.cli import show
-    from tianzi_service.score.rows import result_json
 
     images = (sys.stdin.buffer.read() if file == "-" else file for file in files)
     failed = False
@@ -46,7 +49,8 @@ def recognize(
         ):
             failed |= isinstance(result, TianziError)
             if as_json:
-                show.json_line({"id": file, **result_json(result)})
+                said = {"error": str(result)} if isinstance(result, TianziError) else show.as_json(result)
+                show.json_line({"id": file, **said})
             elif isinstance(result, TianziError):
                 typer.echo(f"error: {result}" if file in str(result) else f"error: {file}: {result}", err=True)
             else:
@@ -69,7 +73,7 @@ def read(
 
     with engine(connection, local) as asked:
         reading = asked.recognize_sequence(files, top_k=top_k, allowed=allowed_set(allowed))
-    show.json_line(asdict(reading)) if as_json else show.reading(reading)
+    show.json_line(show.as_json(reading)) if as_json else show.reading(files, reading)
 
 
 @connects
@@ -81,9 +85,15 @@ def fill(
     candidates: Annotated[
         str,
         typer.Option(
-            metavar="WORDS", help="Words to choose among, with commas between.", show_default="the words of the text"
+            metavar="WORDS",
+            help="Words to choose among, with commas, 、, ;, | or else spaces between, or a JSON list.",
+            show_default="those of --source",
         ),
     ] = "",
+    source: Annotated[
+        str, typer.Option(metavar="any|text", help="Any word, or words that stand in the text alone.")
+    ] = "any",
+    each_once: Annotated[bool, typer.Option("--each-once", help="Use each of the candidates once at most.")] = False,
     marker: Annotated[
         str,
         typer.Option(
@@ -91,6 +101,7 @@ def fill(
         ),
     ] = "",
     top_k: TopKOption = DEFAULT_TOP_K,
+    encoding: EncodingOption = "",
     explain: Annotated[
         bool, typer.Option("--explain", help="Show the text with its words shaded by how likely each is.")
     ] = False,
@@ -98,18 +109,25 @@ def fill(
     local: LocalOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Fill the blanks of a text with words that stand in it."""
+    """Fill the blanks of a text."""
+    from tianzi.convert import split_words
     from tianzi_service.cli import show
     from tianzi_service.cli.explain import TOP_K, explanation
 
-    words = [word.strip() for word in candidates.replace("，", ",").replace("、", ",").split(",") if word.strip()]
-    document = _read(text)
+    words = split_words(candidates)
+    document = _read(text, encoding)
     with engine(connection, local) as asked:
         filling = asked.fill(
-            document, query=query, marker=marker, candidates=words, top_k=max(top_k, TOP_K) if explain else top_k
+            document,
+            query=query,
+            marker=marker,
+            candidates=words,
+            top_k=max(top_k, TOP_K) if explain else top_k,
+            source=source,
+            each_once=each_once,
         )
     if as_json:
-        show.json_line(show.filling_json(filling))
+        show.json_line(show.as_json(filling))
         return
     show.filling(filling, top_k if explain else None)
     if explain:
@@ -146,13 +164,18 @@ def info(connection: Connection = DEFAULT_SERVER, as_json: JsonOption = False) -
     show.json_line(asdict(answer)) if as_json else show.server_info(answer)
 
 
-def _read(text: str) -> str:
+def _read(text: str, encoding: str) -> str:
     """The text itself, or what the file of that name holds."""
+    from tianzi.images import require_regular
+    from tianzi_service.score.input.encodings import decode, find_encoding
+
     if text == "-":
-        return sys.stdin.read()
-    if not os.path.isfile(text):  # Path.is_file raises where a text is too long for a name
+        return decode(sys.stdin.buffer.read(), find_encoding(encoding), "standard input")
+    if not os.path.exists(text):  # Path.exists raises where a text is too long for a name
+        if FILE_NAME.fullmatch(text) and "__" not in text:
+            raise CommandError(f"{text}: there is no such file")
         return text
-    try:
-        return Path(text).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CommandError(f"{text}: not UTF-8: byte {error.start}") from error
+    require_regular(text, "TEXT")
+    if os.path.isdir(text):
+        raise CommandError(f"{text}: is a folder, must be a text or a file; `tianzi score` answers many")
+    return decode(Path(text).read_bytes(), find_encoding(encoding), text)

@@ -1,9 +1,8 @@
-"""What several commands share: their options, and what they ask: a server, or the models in this process."""
+"""What several commands share: their options."""
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -12,7 +11,6 @@ import typer
 
 if TYPE_CHECKING:
     from tianzi import Client
-    from tianzi_service.score.local import Local
     from tianzi_service.settings import Settings
 
 ADDRESS = "localhost:50051"
@@ -55,6 +53,9 @@ AllowedOption: TypeAlias = Annotated[
         "several with commas between.",
         show_default="everything",
     ),
+]
+EncodingOption: TypeAlias = Annotated[
+    str, typer.Option("--encoding", metavar="NAME", help="Of texts, gbk or utf-16 say.", show_default="utf-8")
 ]
 TopKOption: TypeAlias = Annotated[int, typer.Option("--top-k", min=1, metavar="K", help="Candidates to give.")]
 
@@ -162,33 +163,3 @@ def read_settings(**given: Any) -> "Settings":
             names = [f"--{name.replace('_', '-')} or {PREFIX}{name.upper()}" for name in map(str, problem["loc"])]
             problems.append(": ".join([*names, problem["msg"].removeprefix("Value error, ")]))
         raise typer.BadParameter("; ".join(problems)) from None
-
-
-@contextmanager
-def server(connection: Connection, timeout_s: float = TIMEOUT_S) -> Iterator["Client"]:
-    """A client of a server.
-
-    Raises:
-        CommandError: none answers; the message says how to start one.
-    """
-    from tianzi import Unavailable
-
-    with connection.client(timeout_s) as client:
-        try:
-            yield client
-        except Unavailable as error:
-            reason = str(error).rpartition(": ")[2]
-            hint = "start one with ./run serve"
-            raise CommandError(f"no server answers at {connection.address} ({reason}); {hint}") from error
-
-
-@contextmanager
-def engine(connection: Connection, local: bool) -> Iterator["Client | Local"]:
-    """What answers: the models in this process where local, else the server."""
-    if local:
-        from tianzi_service.score.local import Local
-
-        yield Local(read_settings())
-    else:
-        with server(connection) as client:
-            yield client

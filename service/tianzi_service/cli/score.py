@@ -18,17 +18,17 @@ from tianzi_service.cli.options import (
     AllowedOption,
     CommandError,
     Connection,
+    EncodingOption,
     TopKOption,
     allowed_set,
     connects,
     expands,
     read_settings,
-    server,
 )
+from tianzi_service.cli.reach import server
 
 if TYPE_CHECKING:
-    from tianzi import Client
-    from tianzi_service.score.local import Local
+    from tianzi import Interface
     from tianzi_service.score.parts import Shard
     from tianzi_service.score.run import Run
     from tianzi_service.settings import Settings
@@ -69,6 +69,7 @@ KINDS = {
     "format": Annotated[
         Literal["jsonl", "parquet"] | None, typer.Option(help="Of OUTPUT.", show_default="by its name, else jsonl")
     ],
+    "encoding": EncodingOption,
     "report": Annotated[
         Path | None, typer.Option(metavar="FILE", help="HTML to write: histograms, errors, the least certain items.")
     ],
@@ -88,6 +89,7 @@ class How:
     resume: bool = False
     overwrite: bool = False
     format: Literal["jsonl", "parquet"] | None = None
+    encoding: str = ""
     report: Path | None = None
     part_items: int = 1024
 
@@ -145,28 +147,32 @@ def cloze(
 
 def _score(task: str, place: str, output: str, options: dict[str, Any], means: "Means", how: How) -> None:
     """options: of each question."""
+    from tianzi_service.score.input.encodings import find_encoding
+    from tianzi_service.score.input.sources import open_source
     from tianzi_service.score.run import Run, Target
     from tianzi_service.score.scorer import Job
-    from tianzi_service.score.sources import open_source
 
     target = Target.of(output)
     if target.path.exists() and Path(place).exists() and target.path.samefile(place):
         raise CommandError(f"{target.path}: INPUT and OUTPUT are the same file")
-    source = open_source(task, place)
+    encoding = find_encoding(how.encoding)
+    source = open_source(task, place, encoding)
     target.check(how.resume, how.overwrite)
     if how.report and not how.report.parent.is_dir():
         raise CommandError(f"{how.report}: there is no folder {how.report.parent}")
     if how.resume and target.complete:
         typer.echo(f"{target.path}: is complete", err=True)
         return
-    kind = how.format or ("parquet" if target.path.suffix.lower() == ".parquet" else "jsonl")
-    header = {"input": place if "://" in place else str(Path(place).absolute())}
+    kind = how.format or target.kind
+    header: dict[str, Any] = {"input": place if "://" in place else str(Path(place).absolute())}
+    header |= {"encoding": encoding} if how.encoding else {}
     job = Job(task, means.engine, options, kind, shows=how.report is not None)
     with _ended_by_sigterm():
         _do(Run(source, job, target, header, _shard(how.shard), how.part_items, how.resume), means.answers, how)
 
 
 def _do(run: "Run", answers: Any, how: How) -> None:
+    from tianzi_service.score.input.sources import shown
     from tianzi_service.score.output import write_whole
     from tianzi_service.score.report import page
 
@@ -181,9 +187,16 @@ def _do(run: "Run", answers: Any, how: How) -> None:
     seconds = time.perf_counter() - began
     if how.report:
         write_whole(how.report, page(outcome.tally, run.facts(), seconds))
-    first, *others = outcome.tally.lines()
-    rate = (outcome.tally.items - outcome.earlier) / max(seconds, 1e-9)
+    tally = outcome.tally
+    first, *others = tally.lines()
+    rate = (tally.items - outcome.earlier) / max(seconds, 1e-9)
+    if left_out := run.source.left_out():
+        others.append(f"left out: {shown(left_out)}")
     typer.echo("\n".join([f"{first}, {rate:.1f} items/s", *others]), err=True)
+    if not tally.items and run.shard.count == 1:
+        raise CommandError(f"{run.header['input']}: holds no item")
+    if tally.items and tally.failed == tally.items:
+        raise CommandError("not one item could be answered")
 
 
 @contextmanager
@@ -242,12 +255,13 @@ def _means(connection: Connection, device: str | None, threads: str | None, how:
 
 
 @contextmanager
-def engine(connection: Connection, settings: "Settings") -> Iterator["Client | Local"]:
+def engine(connection: Connection, settings: "Settings") -> Iterator["Interface"]:
     """What answers, opened in the process that asks it."""
     if connection.address:
         with server(connection, TIMEOUT_S) as client:
             yield client
     else:
-        from tianzi_service.score.local import Local
+        from tianzi_service.score.local import local
 
-        yield Local(settings)
+        with local(settings) as models:
+            yield models

@@ -4,8 +4,10 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from rich.columns import Columns
 from rich.console import Console, Group
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TimeRemainingColumn
@@ -42,15 +44,22 @@ def recognition(name: str, result: Recognition) -> None:
     console.print(row)
 
 
-def reading(result: Reading) -> None:
-    """The text of a row; on a terminal with what the row has changed underlined."""
+def reading(names: Sequence[str], result: Reading) -> None:
+    """The text of a row; on a terminal a box an image above it, and what the row has changed underlined."""
     console = _console()
     if not console.is_terminal:
         print(result.text, flush=True)
         return
-    text = Text()
-    for char, shown in zip(result.text, result.characters, strict=True):
-        text.append(char, style="" if char == shown.text else f"{BEST} underline")
+    boxes = []
+    text = Text("→ ")
+    for name, char, shown in zip(names, result.text, result.characters, strict=True):
+        changed = char != shown.text
+        text.append(char, style=f"{BEST} underline" if changed else BEST)
+        alone = "rejected" if shown.rejected else f"{shown.best.text} {shown.best.confidence:.0%}"
+        border = "red" if shown.rejected else "yellow" if changed else "cyan"
+        box = Panel(Text(char, style=BEST), padding=(1, 3), border_style=border, expand=False)
+        boxes.append(Group(box, Text(alone, style="dim"), Text(Path(name).name, style="dim")))
+    console.print(Columns(boxes, padding=(0, 1)))
     console.print(text)
 
 
@@ -70,11 +79,23 @@ def filling(result: Filling, top_k: int | None = None) -> None:
         console.print(Group("", *title, _bars(blank.candidates[:top_k])))
 
 
-def filling_json(result: Filling) -> dict[str, Any]:
-    """All that there is to say of a filled text."""
-    query = {"query": result.query} if result.query else {}
-    blanks = [asdict(blank) for blank in result.blanks]
-    return {"text": result.text, **query, "blanks": blanks, "model_version": result.model_version}
+def as_json(result: Recognition | Reading | Filling) -> dict[str, Any]:
+    """All that there is to say of an answer: {"text", …, "model_version"}, whatever was asked.
+
+    A recognition has "candidates" and "rejected", a row "characters", each as a recognition, a text "blanks".
+    """
+    match result:
+        case Recognition():
+            rest: dict[str, Any] = {
+                "candidates": [asdict(one) for one in result.candidates],
+                "rejected": result.rejected,
+            }
+        case Reading():
+            rest = {"characters": [as_json(one) for one in result.characters]}
+        case Filling():
+            query = {"query": result.query} if result.query else {}
+            rest = {**query, "blanks": [asdict(blank) for blank in result.blanks]}
+    return {"text": result.text, **rest, "model_version": result.model_version}
 
 
 def server_info(info: ServerInfo) -> None:

@@ -1,4 +1,4 @@
-"""The gRPC server: load the models, serve, and on a signal drain.
+"""The server: load the models, serve, and on a signal drain.
 
 SERVING … SIGTERM or SIGINT → NOT_SERVING → drain_s → no new calls → grace_s → what is left fails → the process ends.
 """
@@ -7,15 +7,15 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from inference import grpc_service_pb2, grpc_service_pb2_grpc
 from tianzi.v1 import cloze_pb2, cloze_pb2_grpc, ocr_pb2, ocr_pb2_grpc, server_pb2, server_pb2_grpc
 from tianzi_models.bundle import default_root
+from tianzi_models.cloze.model import ClozeModel
 from tianzi_models.registry import MODELS, load_model
 from tianzi_service.lifecycle.heartbeat import Teller
 from tianzi_service.lifecycle.process import events_of_signals, prepare_process, require_port, tend_memory
@@ -27,9 +27,11 @@ from tianzi_service.rpc.load_shedding import Handlers
 from tianzi_service.rpc.middleware import WatchWrapper, in_turn
 from tianzi_service.rpc.oip.servicer import InferenceServicer
 from tianzi_service.rpc.oip.statistics import Statistics
+from tianzi_service.rpc.oip.v2 import grpc_service_pb2, grpc_service_pb2_grpc
 from tianzi_service.rpc.servicers import ClozeServicer, OcrServicer, ServerServicer
 from tianzi_service.rpc.transport import grpc_server
 from tianzi_service.scheduling.admission import Admission
+from tianzi_service.scheduling.answer_room import AnswerSizes, cloze_answer_bytes
 from tianzi_service.scheduling.model_versions import AnyModel, AnyPipeline, Served
 from tianzi_service.scheduling.pipeline import Pipeline
 from tianzi_service.scheduling.thread_pools import Threads
@@ -38,6 +40,9 @@ from tianzi_service.settings import Settings, address
 from tianzi_service.telemetry import logs
 from tianzi_service.telemetry.observer import NOBODY, Observer, Several
 from tianzi_service.telemetry.watch import watching
+
+if TYPE_CHECKING:
+    from tianzi_service.web.server import WebServer
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +58,8 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 REFUSE_S = 0.2
 """How long calls are refused yet when none is under way any more. What comes in while gRPC stops ends as CANCELLED,
 which clients of others take for their own leaving, where UNAVAILABLE tells them to ask elsewhere."""
+ANSWER_BYTES: Mapping[type, Callable[[Any], int]] = {ClozeModel: cloze_answer_bytes}
+"""Model → how large the answer to an item may be at most; an image's has some hundred bytes."""
 WHOLE = ""
 """The health protocol's name for the server as a whole."""
 
@@ -111,7 +118,10 @@ async def serve(
             port = await server.start()
             loaded = ", ".join(f"{m.name} {m.bundle.version} on {m.session.provider}" for m in models.values())
             took_s = time.monotonic() - began
-            logger.log(level, "ready on %s after %.1f s: %s", address(settings.host, port), took_s, loaded)
+            where = address(settings.host, port)
+            if server.http_port:
+                where += f", HTTP on {address(settings.host, server.http_port)}"
+            logger.log(level, "ready on %s after %.1f s: %s", where, took_s, loaded)
             if teller is not None:
                 tasks.append(asyncio.create_task(teller.turn()))
             if on_ready is not None:
@@ -152,22 +162,33 @@ class Server:
             served.add(models[name])
         # Refusals, too, are watched and get a request id. What nobody looks at is not watched: a call costs less then.
         wrap = in_turn(StatusWrapper(), *([] if observer is NOBODY else [WatchWrapper(observer)]))
-        token_file = settings.token_file
-        interceptors = [AuthInterceptor(Tokens(token_file), wrap)] if token_file else []
+        tokens = Tokens(settings.token_file) if settings.token_file else None
+        interceptors = [AuthInterceptor(tokens, wrap)] if tokens else []
         self._grpc = grpc_server(settings, self._shares_port, interceptors)
         gates = {f"/{OCR}/Recognize": self.served["ocr"], f"/{CLOZE}/Fill": self.served["cloze"]}
         ours = cast(grpc.aio.Server, handlers := Handlers(wrap, gates))
         self._grpc.add_generic_rpc_handlers((handlers,))
-        ocr_pb2_grpc.add_OcrServiceServicer_to_server(OcrServicer(self.served["ocr"], settings), ours)
-        cloze_pb2_grpc.add_ClozeServiceServicer_to_server(ClozeServicer(self.served["cloze"], settings), ours)
+        ocr, cloze = OcrServicer(self.served["ocr"], settings), ClozeServicer(self.served["cloze"], settings)
         info = ServerServicer(self.served, settings)
-        server_pb2_grpc.add_ServerServiceServicer_to_server(info, ours)
         inference = InferenceServicer(self.served, settings, self._threads, statistics, self._is_ready)
+        ocr_pb2_grpc.add_OcrServiceServicer_to_server(ocr, ours)
+        cloze_pb2_grpc.add_ClozeServiceServicer_to_server(cloze, ours)
+        server_pb2_grpc.add_ServerServiceServicer_to_server(info, ours)
         grpc_service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(inference, ours)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         if settings.reflection:
             names = (OCR, CLOZE, SERVER, INFERENCE, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._grpc)
+        self.http_port = 0
+        self._web: WebServer | None = None
+        if settings.http_port is not None:
+            # Imported where wanted: a server without HTTP starts sooner.
+            from tianzi_service.web.app import Servicers, web_server
+
+            servicers = Servicers(ocr, cloze, info, inference)
+            self._web = web_server(
+                servicers, self.served, self._threads, observer, tokens, settings, self._shares_port, self._is_serving
+            )
 
     async def start(self) -> int:
         """Starts answering; returns the port.
@@ -186,6 +207,8 @@ class Server:
             if not self._shares_port:
                 require_port(host, port)
             raise OSError(f"cannot listen on {address(host, port)}") from error
+        if self._web is not None:
+            self.http_port = await self._web.start()
         for service in (WHOLE, OCR, CLOZE, SERVER, INFERENCE):
             await self._health.set(service, SERVING)
         await self._grpc.start()
@@ -196,6 +219,8 @@ class Server:
         """Drains: calls under way go on for drain_s + grace_s at most, then fail."""
         self._stopping = True
         self._observer.serving(False)
+        if self._web is not None:
+            self._web.retire()
         await self._health.enter_graceful_shutdown()
         await asyncio.sleep(self._settings.drain_s)
         until_s = asyncio.get_running_loop().time() + self._settings.grace_s
@@ -204,10 +229,16 @@ class Server:
         for task in refusing:
             task.cancel()
         await asyncio.sleep(min(REFUSE_S, self._settings.drain_s))
-        await self._grpc.stop(max(0.0, until_s - asyncio.get_running_loop().time()))
+        left_s = max(0.0, until_s - asyncio.get_running_loop().time())
+        http = [self._web.stop(left_s)] if self._web is not None else []
+        await asyncio.gather(self._grpc.stop(left_s), *http)
         for served in self.served.values():
             await served.close()
         self._threads.shutdown()
+
+    def _is_serving(self) -> bool:
+        """Whether the server as a whole answers calls."""
+        return not self._stopping and not any(served.lost for served in self.served.values())
 
     async def _is_ready(self, model: str) -> bool:
         """Whether health says so of the model's service."""
@@ -242,6 +273,7 @@ class Server:
                 max_cost=settings.batch_tokens if model.costs_tokens else settings.batch_rows,
                 on_lost=on_lost,
                 observer=self._observer,
+                answer_sizes=AnswerSizes(ANSWER_BYTES.get(type(model)), settings.max_message_bytes),
             )
 
         return Served(name, admission, make, self._observer)

@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -61,8 +61,12 @@ async def serve(settings: Settings, on_ready: Callable[[int], None] | None = Non
     logs.configure(settings.log_format, settings.log_level)
     stop, reload = events_of_signals()
     require_port(settings.host, settings.port)
-    with held_port(settings.host, settings.port) as port:
-        settings = settings.model_copy(update={"port": port, "threads": threads_each(settings)})
+    with ExitStack() as held:
+        ports = {"port": held.enter_context(held_port(settings.host, settings.port))}
+        if settings.http_port is not None:
+            require_port(settings.host, settings.http_port)
+            ports["http_port"] = held.enter_context(held_port(settings.host, settings.http_port))
+        settings = settings.model_copy(update={**ports, "threads": threads_each(settings)})
         logger.info("settings %s", settings.model_dump_json())
         workers = Workers(settings)
         with workers.watched():
@@ -203,6 +207,8 @@ class Workers:
     async def _announce(self, began_s: float, on_ready: Callable[[int], None] | None) -> None:
         await self._all_ready.wait()
         where = address(self._settings.host, self._settings.port)
+        if self._settings.http_port:
+            where += f", HTTP on {address(self._settings.host, self._settings.http_port)}"
         count, took_s = self._settings.workers, time.monotonic() - began_s
         logger.info("ready on %s after %.1f s: %d servers", where, took_s, count)
         if on_ready is not None:

@@ -17,18 +17,29 @@ from tianzi_models.ocr.lattice import CANDIDATES as ROW_CANDIDATES
 from tianzi_models.ocr.lattice import Place
 from tianzi_models.ocr.types import DEFAULT_TOP_K as OCR_TOP_K
 from tianzi_models.ocr.types import GrayArray, OcrAnswer, OcrRequest
+from tianzi_service.rpc.slips import require_allowed
 from tianzi_service.scheduling.outcome import Answered
-from tianzi_service.settings import Settings
 from tianzi_service.telemetry.observer import Timing
+
+ASKED = {cloze_pb2.SOURCE_UNSPECIFIED: "any", cloze_pb2.SOURCE_ANY: "any", cloze_pb2.SOURCE_TEXT: "text"}
+"""What a request may choose among."""
+ORIGINS = {
+    "text": cloze_pb2.SOURCE_TEXT,
+    "candidates": cloze_pb2.SOURCE_CANDIDATES,
+    "lexicon": cloze_pb2.SOURCE_LEXICON,
+}
 
 
 def ocr_request(message: ocr_pb2.RecognizeRequest) -> OcrRequest:
-    """Raises InvalidInput where no image is set, or pixels do not fill their rectangle."""
+    """Raises InvalidInput where no image is set, pixels do not fill their rectangle, or allowed names no set."""
     source = message.WhichOneof("source")
     if source is None:
         raise InvalidInput("source", "missing, must be image or gray")
     image = message.image if source == "image" else _gray_array(message.gray)
-    return OcrRequest(image, message.top_k or OCR_TOP_K, tuple(message.allowed))
+    allowed = tuple(message.allowed)
+    if allowed:
+        require_allowed(allowed)
+    return OcrRequest(image, message.top_k or OCR_TOP_K, allowed)
 
 
 def ocr_response(
@@ -81,7 +92,17 @@ def cloze_request(message: cloze_pb2.FillRequest) -> ClozeRequest:
         case _:
             raise InvalidInput("document", "missing, must be text or tokens")
     query = message.query_text or tuple(message.query_tokens.tokens) or ""
-    return ClozeRequest(document, query, message.marker, tuple(message.candidates), top_k=message.top_k or CLOZE_TOP_K)
+    if message.source not in ASKED:
+        raise InvalidInput("source", f"{message.source}, must be SOURCE_ANY or SOURCE_TEXT")
+    return ClozeRequest(
+        document,
+        query,
+        message.marker,
+        tuple(message.candidates),
+        top_k=message.top_k or CLOZE_TOP_K,
+        source=ASKED[message.source],
+        each_once=message.each_once,
+    )
 
 
 def cloze_response(
@@ -96,13 +117,13 @@ def cloze_response(
 
 
 def info_response(
-    models: Mapping[str, Sequence[Model[Any, Any, Any, Any]]], settings: Settings
+    models: Mapping[str, Sequence[Model[Any, Any, Any, Any]]], *, max_message_bytes: int, max_batch_items: int
 ) -> server_pb2.GetInfoResponse:
     """models: the versions of ocr and cloze, the newest first; the facts of the newest are the limits."""
     ocr, cloze = models["ocr"][0].bundle.facts, models["cloze"][0].bundle.facts
     limits = server_pb2.Limits(
-        max_message_bytes=settings.max_message_bytes,
-        max_batch_items=settings.max_batch_items,
+        max_message_bytes=max_message_bytes,
+        max_batch_items=max_batch_items,
         max_image_side_px=ocr["max_side_px"],
         max_characters=cloze["max_characters"],
         max_blanks=cloze["max_blanks"],
@@ -148,7 +169,13 @@ def _gray_array(message: ocr_pb2.GrayImage) -> GrayArray:
 
 def _write_blank(message: cloze_pb2.Blank, blank: BlankAnswer) -> None:
     message.position.start, message.position.end = blank.position
+    message.rejected, message.label = blank.rejected, blank.label
     for candidate in blank.candidates:
-        add = message.candidates.add(text=candidate.text, confidence=candidate.confidence).positions.add
+        added = message.candidates.add(
+            text=candidate.text,
+            confidence=candidate.confidence,
+            source=ORIGINS[candidate.source],
+            label=candidate.label,
+        )
         for start, end in candidate.positions:
-            add(start=start, end=end)
+            added.positions.add(start=start, end=end)

@@ -1,4 +1,4 @@
-"""The one table from domain errors to gRPC codes, and the wrapper that answers with them."""
+"""The one table from domain errors to gRPC codes and HTTP statuses, and gRPC's wrapper that answers with them."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,8 @@ import random
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from http import HTTPStatus
+from typing import Any, NamedTuple
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -38,17 +39,50 @@ class PermissionDenied(TianziError):
     """The call brings a token that is not among ours."""
 
 
-CODES: Mapping[type[Exception], grpc.StatusCode] = {
-    InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
-    ModelNotFound: grpc.StatusCode.NOT_FOUND,
-    ModelNotReady: grpc.StatusCode.UNAVAILABLE,
-    Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
-    InferenceError: grpc.StatusCode.INTERNAL,
-    Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
-    PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
+class PathNotFound(TianziError):
+    """Nothing is served under an HTTP path."""
+
+
+class MethodNotAllowed(TianziError):
+    """An HTTP path is not served with this method."""
+
+
+class BodyTooLarge(TianziError):
+    """The body of an HTTP request is larger than a message may be."""
+
+
+class BodyTooSlow(TianziError):
+    """The body of an HTTP request has not come in time."""
+
+
+class UnsupportedBody(TianziError):
+    """The body of an HTTP request is of a type or encoding that its path does not read."""
+
+
+class Status(NamedTuple):
+    """What an error ends a call with, in either protocol."""
+
+    code: grpc.StatusCode
+    http: HTTPStatus
+
+
+STATUSES: Mapping[type[Exception], Status] = {
+    InvalidInput: Status(grpc.StatusCode.INVALID_ARGUMENT, HTTPStatus.BAD_REQUEST),
+    ModelNotFound: Status(grpc.StatusCode.NOT_FOUND, HTTPStatus.NOT_FOUND),
+    ModelNotReady: Status(grpc.StatusCode.UNAVAILABLE, HTTPStatus.SERVICE_UNAVAILABLE),
+    Overloaded: Status(grpc.StatusCode.RESOURCE_EXHAUSTED, HTTPStatus.TOO_MANY_REQUESTS),
+    DeadlineExceeded: Status(grpc.StatusCode.DEADLINE_EXCEEDED, HTTPStatus.GATEWAY_TIMEOUT),
+    InferenceError: Status(grpc.StatusCode.INTERNAL, HTTPStatus.INTERNAL_SERVER_ERROR),
+    Unauthenticated: Status(grpc.StatusCode.UNAUTHENTICATED, HTTPStatus.UNAUTHORIZED),
+    PermissionDenied: Status(grpc.StatusCode.PERMISSION_DENIED, HTTPStatus.FORBIDDEN),
+    # Of HTTP only; the codes are what gRPC itself ends such calls with.
+    PathNotFound: Status(grpc.StatusCode.UNIMPLEMENTED, HTTPStatus.NOT_FOUND),
+    MethodNotAllowed: Status(grpc.StatusCode.UNIMPLEMENTED, HTTPStatus.METHOD_NOT_ALLOWED),
+    BodyTooLarge: Status(grpc.StatusCode.RESOURCE_EXHAUSTED, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    BodyTooSlow: Status(grpc.StatusCode.DEADLINE_EXCEEDED, HTTPStatus.REQUEST_TIMEOUT),
+    UnsupportedBody: Status(grpc.StatusCode.INVALID_ARGUMENT, HTTPStatus.UNSUPPORTED_MEDIA_TYPE),
 }
-"""BundleError is not here on purpose: it ends the start. Any other exception is INTERNAL."""
+"""BundleError is not here on purpose: it ends the start. Any other exception is as InferenceError."""
 
 RETRY_MS = 100
 """What a refused caller is asked to wait: a full queue of crops has moved on by some runs in this time."""
@@ -60,9 +94,14 @@ REQUEST_ID = "x-request-id"
 _SANE_ID = re.compile(r"[!-~]{1,128}")
 
 
+def status_of(error: Exception) -> Status:
+    """The table's row for an error."""
+    return STATUSES.get(type(error)) or STATUSES[InferenceError]
+
+
 def to_status(error: Exception) -> status_pb2.Status:
     """What the caller is told of an error. The cause of an INTERNAL one goes to the log, with the request id."""
-    code = CODES.get(type(error), grpc.StatusCode.INTERNAL)
+    code = status_of(error).code
     message = str(error)
     if code is grpc.StatusCode.INTERNAL:
         logger.error("internal error", exc_info=error)
@@ -84,7 +123,7 @@ def to_status(error: Exception) -> status_pb2.Status:
 
 def _reason(error: Exception) -> str:
     """INVALID_INPUT for InvalidInput; what is not in the table is not named."""
-    cls = type(error) if type(error) in CODES else InferenceError
+    cls = type(error) if type(error) in STATUSES else InferenceError
     return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).upper()
 
 
@@ -99,7 +138,7 @@ class StatusWrapper(Wrapper):
         behaviour = handler.stream_stream or handler.unary_unary
 
         async def answer(request: Any, context: Context) -> Any:
-            request_id.set(_request_id(metadata_value(context, REQUEST_ID)))
+            request_id.set(sane_id(metadata_value(context, REQUEST_ID)))
             context.set_trailing_metadata(((REQUEST_ID, request_id.get()),))
             began = time.perf_counter()
             outcome = "CANCELLED"
@@ -135,7 +174,8 @@ async def abort(context: Context, status: status_pb2.Status) -> None:
     await context.abort(rich.code, rich.details, tuple(trailing))
 
 
-def _request_id(given: Any) -> str:
+def sane_id(given: Any) -> str:
+    """The request id that a caller gave, or a new one where it gave none, or none that fits a line of the log."""
     return given if isinstance(given, str) and _SANE_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
 
 

@@ -200,4 +200,7 @@ class ServerServicer(server_pb2_grpc.ServerServiceServicer):
 
     async def GetInfo(self, request: server_pb2.GetInfoRequest, context: Context) -> server_pb2.GetInfoResponse:
         models = {name: served.models for name, served in self._served.items()}
-        return codec.info_response(models, self._settings)
+        settings = self._settings
+        return codec.info_response(
+            models, max_message_bytes=settings.max_message_bytes, max_batch_items=settings.max_batch_items
+        )

@@ -25,7 +25,7 @@ def credentials(settings: Settings) -> grpc.ServerCredentials | None:
         return None
 
     def read() -> grpc.ServerCertificateConfiguration:
-        _require_fitting(certificate, key, client_ca)
+        require_fitting(certificate, key, client_ca)
         roots = client_ca.read_bytes() if client_ca else None
         pair = (key.read_bytes(), certificate.read_bytes())
         return grpc.ssl_server_certificate_configuration([pair], root_certificates=roots)
@@ -40,8 +40,8 @@ def credentials(settings: Settings) -> grpc.ServerCredentials | None:
     return grpc.dynamic_ssl_server_credentials(files.value, fetch, require_client_authentication=client_ca is not None)
 
 
-def _require_fitting(certificate: Path, key: Path, client_ca: Path | None) -> None:
-    """gRPC itself would take anything, and then fail every handshake without a word."""
+def require_fitting(certificate: Path, key: Path, client_ca: Path | None) -> None:
+    """Raises OSError where the files do not fit together: gRPC would take anything, and then fail every handshake."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     for path in filter(None, (certificate, key, client_ca)):
         path.read_bytes()  # its OSError names the file; ssl's does not

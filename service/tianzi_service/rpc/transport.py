@@ -10,6 +10,9 @@ import grpc
 from tianzi_service.scheduling.thread_priority import has_one_core
 from tianzi_service.settings import Settings
 
+PING_S = 5.0
+"""How often a client may ping a connection on which nothing else moves; one that does so more often is cut off."""
+
 
 def grpc_server(
     settings: Settings, shares_port: bool, interceptors: Sequence[grpc.aio.ServerInterceptor]
@@ -25,6 +28,9 @@ def channel_options(settings: Settings, shares_port: bool) -> list[tuple[str, in
     options = [
         ("grpc.max_receive_message_length", size),
         ("grpc.max_send_message_length", size),
+        # Balancers and clients that ping each 10 to 60 s are told to; gRPC's own policy is one ping in five minutes.
+        ("grpc.http2.min_ping_interval_without_data_ms", round(1000 * PING_S)),
+        ("grpc.keepalive_permit_without_calls", 1),
         # Unless wanted so: a second server on the port would take half of the calls unnoticed.
         ("grpc.so_reuseport", int(shares_port)),
     ]

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from tianzi_models.base import Model
 from tianzi_service.scheduling.admission import Admission, Held, Kind
+from tianzi_service.scheduling.answer_room import AnswerRoom, AnswerSizes
 from tianzi_service.scheduling.batcher import Batcher
 from tianzi_service.scheduling.outcome import Answered, RowError, reason
 from tianzi_service.scheduling.row_processor import Job, Stages
@@ -30,6 +31,8 @@ others gather while they run."""
 QUICK_BYTES = 8192
 """How large a message is read at most, in a batch in the mean, to see whether it is quick to prepare."""
 
+ANY_SIZE = AnswerSizes()
+
 QUICK_SINGLE_COST = 2
 """Of a single call's row that is prepared with its run, which takes as long again: so a run with such rows is half as
 large, and over as soon. Others are better off in large runs: between any two, what serves calls comes back to caches
@@ -44,6 +47,7 @@ class _How:
     deadline_s: float | None
     whole: bool
     quick: bool
+    room: AnswerRoom
 
     def check(self, results: Sequence[Any], start: int) -> None:
         """Raises RowError for the first failed row, where the batch is to succeed as a whole. start: its number."""
@@ -66,6 +70,7 @@ class Pipeline(Generic[Request, Answer]):
         max_cost: int,
         on_lost: Callable[[], None] = lambda: None,
         observer: Observer = NOBODY,
+        answer_sizes: AnswerSizes = ANY_SIZE,
     ) -> None:
         """admission: of all versions of the model. max_rows, max_cost: of one run. on_lost: called once if the engine
         is lost."""
@@ -76,6 +81,7 @@ class Pipeline(Generic[Request, Answer]):
         self._threads = threads
         self._max_rows = max_rows
         self._observer = observer
+        self._answer_sizes = answer_sizes
         self._on_lost = on_lost
         self._stages: Stages[Request, Answer] = Stages(model, observer)
         self._batcher: Batcher[Job, Answer] = Batcher(
@@ -119,7 +125,8 @@ class Pipeline(Generic[Request, Answer]):
                 cost = QUICK_SINGLE_COST if urgent else 1
                 job = self._stages.quick(message, read, cost) if size_bytes <= QUICK_BYTES else None
                 if job is None:
-                    job = await self._threads.of(kind).run(self._stages.prepare, message, read)
+                    room = self._answer_sizes.room()
+                    job = await self._threads.of(kind).run(self._stages.prepare, message, read, room)
                 job.submitted_s = time.perf_counter()
                 answer = await self._batcher.submit(job, cost=job.cost, urgent=urgent, deadline_s=deadline_s)
         except BaseException as error:
@@ -151,7 +158,7 @@ class Pipeline(Generic[Request, Answer]):
         self.outlook.require_time(len(messages), kind, deadline_s)
         # With a single thread two would only take turns, and each comes back to a cache that the other has used.
         quick = self._threads.count == 1 and size_bytes <= QUICK_BYTES * len(messages)
-        how = _How(kind, deadline_s, whole, quick)
+        how = _How(kind, deadline_s, whole, quick, self._answer_sizes.room())
         step = min(self._max_rows if quick else CHUNK_ROWS, self._admission.share(kind))
         with await self._room_for_call(kind, len(messages), size_bytes):
             if len(messages) <= step:
@@ -202,7 +209,7 @@ class Pipeline(Generic[Request, Answer]):
             with await self._admission.wait(how.kind, len(mine)):
                 prepared = self._stages.quick_all(mine, read) if how.quick else None
                 if prepared is None:
-                    prepared = await self._threads.of(how.kind).run(self._stages.prepare_all, mine, read)
+                    prepared = await self._threads.of(how.kind).run(self._stages.prepare_all, mine, read, how.room)
                 how.check(prepared, rows.start)
                 jobs = [job for job in prepared if isinstance(job, Job)]
                 submitted_s = time.perf_counter()

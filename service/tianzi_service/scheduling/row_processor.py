@@ -8,9 +8,11 @@ cost less to hand over, go that way where there is one thread for all.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from tianzi_models.base import Model
+from tianzi_service.scheduling.answer_room import AnswerRoom
 from tianzi_service.scheduling.outcome import holdable
 from tianzi_service.telemetry.observer import Observer, Timing
 
@@ -59,17 +61,21 @@ class Stages(Generic[Request, Answer]):
             jobs.append(job)
         return jobs
 
-    def prepare(self, message: Message, read: Callable[[Message], Request]) -> Job:
-        """read: message → request. Raises what reading and preprocessing do."""
+    def prepare(self, message: Message, read: Callable[[Message], Request], room: AnswerRoom) -> Job:
+        """read: message → request. room: for the call's answers. Raises what reading and preprocessing do, and
+        InvalidInput where the answer might not fit in a message."""
         began_s = time.perf_counter()
         item = self._model.preprocess(read(message))
+        room.take(item)
         job = Job(item, self._model.cost(item))
         job.timing.preprocess_s = time.perf_counter() - began_s
         return job
 
-    def prepare_all(self, messages: Sequence[Message], read: Callable[[Message], Request]) -> list[Job | Exception]:
+    def prepare_all(
+        self, messages: Sequence[Message], read: Callable[[Message], Request], room: AnswerRoom
+    ) -> list[Job | Exception]:
         """The same of many, or what it raises."""
-        return list(_each(self.prepare, messages, read))
+        return list(_each(partial(self.prepare, room=room), messages, read))
 
     def run(self, jobs: Sequence[Job]) -> list[Answer | Exception]:
         """One batch, in the engine's thread. Postprocessing goes along: it is too little work for a hop of its own.

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
-from tianzi_service.score.entries import Entry, update, weight
-from tianzi_service.score.sources import Source
+from tianzi_service.score.input.entries import Entry, update, weight
+from tianzi_service.score.input.sources import Source
 
 PART_ITEMS = 1024
 MAX_PART_BYTES = 64 << 20

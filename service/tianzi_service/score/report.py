@@ -53,6 +53,8 @@ def page(tally: Tally, facts: Mapping[str, str], seconds: float) -> str:
         parts += ["<h2>Errors by kind</h2>", _errors(tally)]
     if tally.uncertain:
         parts += ["<h2>Least certain of those answered</h2>", _cards(tally.uncertain)]
+    if tally.refused:
+        parts += ["<h2>Rejected, with what each looked like most</h2>", _cards(tally.refused)]
     parts.append(f"<p>Written {datetime.now(UTC):%Y-%m-%d %H:%M} UTC.</p>")
     head = f'<meta charset="utf-8"><title>tianzi score</title><style>{STYLE}</style>'
     view = '<meta name="viewport" content="width=device-width">'

@@ -2,11 +2,11 @@
 
 import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, BinaryIO, Protocol
 
 from tianzi import InvalidInput, Recognition, TianziError
-from tianzi_service.score.entries import Id
+from tianzi_service.score.input.entries import Id
 from tianzi_service.score.tally import Result
 
 FORMATS = ("jsonl", "parquet")
@@ -115,8 +115,10 @@ def _storable(row: dict[str, Any]) -> dict[str, Any]:
     return {key: _text(value) if key in ("id", "error") else value for key, value in row.items()}
 
 
-def _text(value: Iterable[str] | int) -> str:
-    return str(value).encode(errors="backslashreplace").decode()
+def _text(value: Any) -> str:
+    """A text as it is, what else JSON can hold as JSON writes it."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _arrow() -> tuple[Any, Any]:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypeAlias
 
 from tianzi import InvalidInput
+from tianzi_service.score.input.sources import Source
 from tianzi_service.score.output import MANIFEST, SUMMARY, PartStore, ScoreError, write_whole
 from tianzi_service.score.parts import PART_ITEMS, Part, Shard, cut
 from tianzi_service.score.rows import check_format, joiner
 from tianzi_service.score.scorer import Job, Scored
-from tianzi_service.score.sources import Source
 from tianzi_service.score.tally import UNCERTAIN, Tally
 
 Answers: TypeAlias = Callable[[Job, Iterator[Part]], Iterator[Scored]]
@@ -50,6 +50,21 @@ class Target:
         if folder and path.is_file():
             raise InvalidInput(f"{path}: is a file", field="OUTPUT")
         return cls(path, folder, stream)
+
+    @property
+    def kind(self) -> str:
+        """The format that the name says: a folder's and a stream's is JSON lines.
+
+        Raises:
+            InvalidInput: it says none.
+        """
+        suffix = self.path.suffix.lower()
+        if self.folder or self.stream or suffix in (".jsonl", ".ndjson"):
+            return "jsonl"
+        if suffix == ".parquet":
+            return "parquet"
+        seen = f"unknown suffix {suffix}" if suffix else "no suffix"
+        raise InvalidInput(f"{self.path}: {seen}, must be .jsonl or .parquet, or --format says which", field="OUTPUT")
 
     @property
     def parts(self) -> Path:
@@ -127,7 +142,8 @@ class Run:
                 tally.merge(scored.tally)
                 advance(scored.tally.items)
             if self.target.folder:
-                write_whole(store.folder / SUMMARY, json.dumps(tally.summary(), indent=2) + "\n")
+                summary = {**tally.summary(), "left_out": dict(self.source.left_out())}
+                write_whole(store.folder / SUMMARY, json.dumps(summary, indent=2) + "\n")
             else:
                 store.join(self.target.path)
                 shutil.rmtree(store.folder)

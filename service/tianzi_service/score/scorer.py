@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 from tianzi import InvalidInput, Question, Recognition, TianziError
 from tianzi_models.errors import InvalidInput as ModelInvalidInput
 from tianzi_models.ocr.image import decode_image
-from tianzi_service.score import places
-from tianzi_service.score.entries import Entry, Id, Image, image_of, question_of
+from tianzi_service.score.input import places
+from tianzi_service.score.input.entries import Entry, Id, Image, image_of, question_of
 from tianzi_service.score.parts import Part
 from tianzi_service.score.rows import encode, row
 from tianzi_service.score.tally import UNCERTAIN, Result, Tally, Uncertain, confidence, least_certain
@@ -76,15 +76,23 @@ class Scorer:
         tally = Tally()
         rows = []
         unsure: list[tuple[float, int, Result]] = []
+        refused: list[tuple[float, int, Result]] = []
         for number, (name, result) in enumerate(self._answers(part.entries)):
             rows.append(row(name, result))
             tally.add(str(name), result)
-            if self._job.shows and _is_answer(result) and confidence(result) <= part.worst:  # type: ignore[arg-type]
-                unsure.append((confidence(result), number, result))  # type: ignore[arg-type]
-        if unsure:
-            unsure.sort(key=lambda item: (item[0], str(rows[item[1]]["id"])))
-            shown = [self._uncertain(part.entries[number], result) for _, number, result in unsure[:UNCERTAIN]]
-            tally.uncertain = least_certain(shown)
+            if not self._job.shows or isinstance(result, TianziError):
+                continue
+            if isinstance(result, Recognition) and result.rejected:
+                refused.append((confidence(result), number, result))
+            elif confidence(result) <= part.worst:
+                unsure.append((confidence(result), number, result))
+
+        def least(found: list[tuple[float, int, Result]]) -> list[Uncertain]:
+            found.sort(key=lambda item: (item[0], str(rows[item[1]]["id"])))
+            shown = [self._uncertain(part.entries[number], result) for _, number, result in found[:UNCERTAIN]]
+            return least_certain(shown)
+
+        tally.uncertain, tally.refused = least(unsure), least(refused)
         return Scored(part.number, part.digest, encode(rows, self._job.kind, self._job.task), tally)
 
     def _answers(self, entries: Sequence[Entry]) -> Iterator[tuple[Id, Result]]:
@@ -111,10 +119,6 @@ class Scorer:
             return Uncertain(confidence(result), str(name), texts, picture=_thumbnail(image))
         name, question = question_of(entry)
         return Uncertain(confidence(result), str(name), texts, text=_excerpt(question))
-
-
-def _is_answer(result: Result) -> bool:
-    return not isinstance(result, TianziError) and not (isinstance(result, Recognition) and result.rejected)
 
 
 def _fetched(named: Iterable[tuple[Id, Image | TianziError]]) -> Iterator[tuple[Id, Image | TianziError]]:

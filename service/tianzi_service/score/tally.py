@@ -13,11 +13,14 @@ BINS = 20
 """Of the histograms: confidences in steps of 0.05."""
 UNCERTAIN = 48
 """How many of the least certain items are kept to be shown."""
+SHOWN = ("uncertain", "refused")
+"""Of a Tally: the items that are kept so, the answered and the rejected ones."""
 
 
 @dataclass(frozen=True)
 class Uncertain:
-    """An item that was answered with little confidence. picture: a PNG in base64; text: a piece of what was asked."""
+    """An item that was answered with little confidence, or rejected. picture: a PNG in base64; text: a piece of what
+    was asked."""
 
     confidence: float
     id: str
@@ -39,6 +42,7 @@ class Tally:
     rejected_bins: list[int] = field(default_factory=lambda: [0] * BINS)
     versions: list[int] = field(default_factory=list)
     uncertain: list[Uncertain] = field(default_factory=list)
+    refused: list[Uncertain] = field(default_factory=list)
 
     def add(self, name: str, result: Result) -> None:
         """Counts one item."""
@@ -67,6 +71,7 @@ class Tally:
         ]
         self.versions = sorted({*self.versions, *other.versions})
         self.uncertain = least_certain([*self.uncertain, *other.uncertain])
+        self.refused = least_certain([*self.refused, *other.refused])
 
     @property
     def failed(self) -> int:
@@ -96,13 +101,13 @@ class Tally:
 
     def to_json(self) -> dict[str, Any]:
         """All of it, as from_json reads it."""
-        uncertain = [asdict(item) for item in self.uncertain]
-        return {**vars(self), "errors": dict(self.errors), "uncertain": uncertain}
+        shown = {name: [asdict(item) for item in vars(self)[name]] for name in SHOWN}
+        return {**vars(self), "errors": dict(self.errors), **shown}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Tally":
-        uncertain = [Uncertain(**item) for item in data["uncertain"]]
-        return cls(**{**data, "errors": Counter(data["errors"]), "uncertain": uncertain})
+        shown = {name: [Uncertain(**item) for item in data.get(name, [])] for name in SHOWN}
+        return cls(**{**data, "errors": Counter(data["errors"]), **shown})
 
 
 def error_kind(error: TianziError) -> str:

@@ -43,7 +43,10 @@ class Observer:
         """The server as a whole answers calls from now on, or no longer: it drains, or an engine is lost."""
 
     def call_began(self, method: str, metadata: Metadata) -> None:
-        """A call came in. method: "/tianzi.v1.OcrService/Recognize". Called in the task that answers it."""
+        """A call came in. method: "/tianzi.v1.OcrService/Recognize", or "POST /v1/recognize".
+
+        Called in the task that answers it.
+        """
 
     def call_ended(self, method: str, code: str, seconds: float) -> None:
         """The same call ended. code: a gRPC code's name. Called in the task that called call_began."""

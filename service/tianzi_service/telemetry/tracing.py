@@ -90,12 +90,15 @@ class Traces(Observer):
 
     def call_began(self, method: str, metadata: Metadata) -> None:
         carrier = {name: value for name, value in metadata if isinstance(value, str)}
-        service, _, name = method.strip("/").rpartition("/")
+        verb, _, path = method.partition(" ")
+        if path:  # HTTP
+            name, attributes = method, {"http.request.method": verb, "http.route": path}
+        else:
+            service, _, called = method.strip("/").rpartition("/")
+            name = f"{service}/{called}"
+            attributes = {"rpc.system": "grpc", "rpc.service": service, "rpc.method": called}
         span = self._tracer.start_span(
-            f"{service}/{name}",
-            context=self._extract(carrier),
-            kind=self._trace.SpanKind.SERVER,
-            attributes={"rpc.system": "grpc", "rpc.service": service, "rpc.method": name},
+            name, context=self._extract(carrier), kind=self._trace.SpanKind.SERVER, attributes=attributes
         )
         _call.set(_Call(span))
 

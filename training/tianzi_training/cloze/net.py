@@ -1,156 +1,136 @@
-"""ClozeNet: reads a document once in both directions, points at the words that may fill its blanks."""
+"""ClozeNet: reads a text with a Transformer and gives one distribution over any word for each of its blanks.
+
+P(w) ∝ exp(fit(w)) · (1 + Σ exp(point(i)) over the positions i where w stands): how well a word fits the blank, times
+how much the text itself points at it. The first addend is the lexicon's part, the second the text's (pointer and
+lexicon as one distribution: arXiv:1609.07843, arXiv:1704.04368; summing a word's positions: arXiv:1603.01547).
+"""
+
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tianzi_models.cloze.text import CHARS_PER_WORD
-from tianzi_models.vocab import PAD
-from tianzi_training.cloze.attention import CausalAttention
-from tianzi_training.cloze.gru import DeepGru
+from tianzi_models.cloze.pieces import PAD
+from tianzi_training.cloze.encoder import Encoder
 
 DISTANCES = (1, 2, 3, 5, 9, 17, 33, 65, 129, 257)
-ABSENT = -4.0
+NOWHERE = -1e4
 
 
-class WordReader(nn.Module):
-    """Vectors of words from their id and their characters, so that unknown words are read as well."""
+@dataclass(frozen=True)
+class Scores:
+    """fit: (N, Q, K) of the text's words (or the given candidates). point: (N, Q, K), NOWHERE where none stands.
+    lexicon: (N, Q, V), how well each word of the lexicon fits. prior: (N, K), the part of fit that is the word's own.
+    """
 
-    def __init__(self, num_words: int, num_chars: int, width: int, char_width: int) -> None:
-        super().__init__()
-        self.words = nn.Embedding(num_words, width, padding_idx=PAD)
-        self.chars = nn.Embedding(num_chars, char_width, padding_idx=PAD)
-        self.spell = nn.Linear(CHARS_PER_WORD * char_width, width)
-        self.norm = nn.LayerNorm(width)
-        nn.init.normal_(self.words.weight, std=0.3)
-        nn.init.normal_(self.chars.weight, std=0.3)
-
-    def forward(self, words: Tensor, chars: Tensor) -> Tensor:
-        """(…) ids, (…, C) character ids → (…, width)."""
-        return self.norm(self.words(words) + self.spell(self.chars(chars).flatten(-2)))
+    fit: Tensor
+    point: Tensor
+    lexicon: Tensor
+    prior: Tensor
 
 
 class ClozeNet(nn.Module):
-    """A GRU from the left and one from the right. What precedes a blank by the one and follows it by
-    the other is the query; it is compared with each position of the document (attention sum, arXiv:1603.01547)
-    and, as a language model, with each candidate word itself.
-
-    The query of a position never sees the word there, so every word of a text teaches the language model.
-    """
+    """Encoder, pointer and lexicon."""
 
     def __init__(
         self,
+        num_pieces: int,
         num_words: int,
-        num_chars: int,
-        width: int,
-        char_width: int,
-        hidden: int,
-        key_width: int,
-        dropout: float,
-        hops: int = 1,
-        attention_layers: int = 0,
-        gru_layers: int = 1,
+        width: int = 384,
+        layers: int = 6,
+        heads: int = 12,
+        inner: int = 1536,
+        positions: int = 512,
+        key_width: int = 128,
+        word_width: int = 256,
+        dropout: float = 0.1,
     ) -> None:
-        """hops: how often the document is looked at; each time with what was found before (arXiv:1606.02245).
-        gru_layers: of each GRU. attention_layers: of a Transformer in the GRUs' place, if not 0.
-        """
         super().__init__()
-        self.reader = WordReader(num_words, num_chars, width, char_width)
-        self.left, self.right = (
-            CausalAttention(width, hidden, attention_layers, dropout)
-            if attention_layers
-            else DeepGru(width, hidden, gru_layers, dropout)
-            for _ in range(2)
-        )
-        self.query = nn.Sequential(nn.Linear(2 * hidden, 2 * hidden), nn.GELU(), nn.Dropout(dropout))
-        self.to_pointer = nn.Linear(2 * hidden, key_width)
-        self.key = nn.Linear(2 * hidden, key_width)
-        self.to_word = nn.Linear(2 * hidden, width)
-        self.word_key = nn.Linear(width, width)
-        self.word_bias = nn.Linear(width, 1)
+        self.encoder = Encoder(num_pieces, width, layers, heads, inner, positions, dropout)
+        self.query = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(dropout))
+        self.to_pointer = nn.Linear(2 * width, key_width)
+        self.key = nn.Linear(width, key_width)
+        self.to_word = nn.Linear(2 * width, word_width)
+        self.gate = nn.Linear(2 * width, 1)
+        self.words = nn.Embedding(num_words, word_width)
+        self.word_bias = nn.Parameter(torch.zeros(num_words))
+        self.spell = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, word_width))
+        self.spell_bias = nn.Linear(width, 1)
         self.distance = nn.Embedding(2 * len(DISTANCES) + 1, 1)
         self.neighbours = nn.Parameter(torch.zeros(3))
-        self.count = nn.Parameter(torch.zeros(1))
-        self.absent = nn.Parameter(torch.tensor([ABSENT]))
-        self.dropout = nn.Dropout(dropout)
-        self.again = nn.ModuleList(
-            nn.Sequential(nn.Linear(2 * key_width, 2 * key_width), nn.GELU(), nn.Linear(2 * key_width, key_width))
-            for _ in range(hops - 1)
-        )
         nn.init.zeros_(self.distance.weight)
+        nn.init.constant_(self.gate.bias, -4.0)
 
     def forward(
         self,
-        words: Tensor,
-        chars: Tensor,
+        pieces: Tensor,
+        first: Tensor,
+        last: Tensor,
+        codes: Tensor,
+        match: Tensor,
         blanks: Tensor,
         candidate_words: Tensor,
-        candidate_chars: Tensor,
-        match: Tensor,
-    ) -> Tensor:
-        """tianzi_models.cloze.text.ClozeInput in batches → logits (N, Q, K), -1e9 on padding."""
-        left, right = self.read(words, chars)
-        return self.score(left, right, words, chars, blanks, candidate_words, candidate_chars, match)
+        candidate_pieces: Tensor,
+    ) -> Scores:
+        """tianzi_models.cloze.inputs.collate's arrays.
 
-    def read(self, words: Tensor, chars: Tensor) -> tuple[Tensor, Tensor]:
-        """States after each word from the left, and from the right: two of (N, T, hidden), 0 on padding."""
-        embedded = self.dropout(self.reader(words, chars))
-        present = words != PAD
-        return read_both_ways(self.left, self.right, embedded, present)
+        pieces: (W, T). first, last: (N, L) where in pieces, flattened, each word's first and last piece are. codes:
+        (N, L) alike for the same words, 0 on padding. match: (N, L) 1 + the candidate that stands there, 0 = none.
+        blanks: (N, Q) positions in L. candidate_words: (N, K) of the lexicon, -1 for others. candidate_pieces:
+        (N, K, P).
+        """
+        fit, point, query, prior = self.read(
+            pieces, first, last, codes, match, blanks, candidate_words, candidate_pieces
+        )
+        return Scores(fit, point, self.lexicon(query), prior)
 
-    def queries(self, left: Tensor, right: Tensor, places: Tensor) -> Tensor:
-        """What stands around places (N, Q), as vectors (N, Q, 2·hidden)."""
-        before = gather_rows(F.pad(left, (0, 0, 1, 0)), places)
-        after = gather_rows(F.pad(right, (0, 0, 0, 1)), places + 1)
-        return self.query(self.dropout(torch.cat([before, after], -1)))
-
-    def score(
+    def read(
         self,
-        left: Tensor,
-        right: Tensor,
-        words: Tensor,
-        chars: Tensor,
+        pieces: Tensor,
+        first: Tensor,
+        last: Tensor,
+        codes: Tensor,
+        match: Tensor,
         blanks: Tensor,
         candidate_words: Tensor,
-        candidate_chars: Tensor,
-        match: Tensor,
-    ) -> Tensor:
-        """forward, from the states that read gave."""
-        query = self.queries(left, right, blanks)
-        keys = self.key(torch.cat([left, right], -1))  # (N, T, key)
-        places = self.places(words, chars, blanks).masked_fill((match == 0).unsqueeze(1), -1e4)
-        pointer = self.to_pointer(query)
-        points = pointer @ keys.transpose(1, 2) * keys.shape[-1] ** -0.5 + places  # (N, Q, T)
-        for look in self.again:
-            found = points.softmax(-1) @ keys  # (N, Q, key)
-            pointer = pointer + look(torch.cat([pointer, found], -1))
-            points = pointer @ keys.transpose(1, 2) * keys.shape[-1] ** -0.5 + places
-        highest = points.detach().amax(-1, keepdim=True)
-        index = match.unsqueeze(1).expand_as(points)
-        shape = (points.shape[0], points.shape[1], candidate_words.shape[1] + 1)
-        mass = torch.zeros(shape, dtype=points.dtype, device=points.device)
-        mass = mass.scatter_add(-1, index, (points - highest).exp())
-        pointed = torch.logaddexp((mass[..., 1:] + 1e-30).log() + highest, self.absent)
-        counts = torch.zeros(shape[0], shape[2], dtype=points.dtype, device=points.device)
-        counts = counts.scatter_add(-1, match, torch.ones_like(match, dtype=points.dtype))[:, 1:]
-        candidates = self.reader(candidate_words, candidate_chars)
-        logits = pointed + self.word_scores(query, candidates) + self.count * torch.log1p(counts).unsqueeze(1)
-        return logits.masked_fill((candidate_words == PAD).unsqueeze(1), -1e9)
+        candidate_pieces: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """forward without the lexicon: fit, point, what the lexicon is asked, (N, Q, word_width), and prior."""
+        states = self.encoder(pieces).flatten(0, 1)
+        # As an embedding: the gradient of an index is slow on a GPU where many are alike, here 0, which is no word's.
+        words = F.embedding(first, states, 0) + F.embedding(last, states, 0)  # (N, L, D)
+        query = self.query(gather_items(words, blanks))
+        points = self.to_pointer(query) @ self.key(words).transpose(1, 2) * self.key.out_features**-0.5
+        points = points.float() + self.gate(query).float() + self.positions(codes, blanks)
+        points = points.masked_fill((match == 0).unsqueeze(1), NOWHERE)
+        word_query = self.to_word(query) * self.words.embedding_dim**-0.5
+        vectors, biases = self.candidates(candidate_words, candidate_pieces)
+        prior = biases.float()
+        fit = (word_query @ vectors.transpose(1, 2)).float() + prior.unsqueeze(1)
+        return fit, sum_positions(points, match, candidate_words.shape[1]), word_query, prior
 
-    def word_scores(self, query: Tensor, candidates: Tensor) -> Tensor:
-        """The language model: queries (…, Q, 2·hidden), word vectors (…, K, width) → (…, Q, K)."""
-        fit = self.to_word(query) @ self.word_key(candidates).transpose(-1, -2) * candidates.shape[-1] ** -0.5
-        return fit + self.word_bias(candidates).transpose(-1, -2)
+    def lexicon(self, query: Tensor, words: Tensor | None = None) -> Tensor:
+        """How well each word of the lexicon fits, or each of `words` (S,): (…, word_width) → (…, V or S)."""
+        if words is None:
+            return F.linear(query, self.words.weight).float() + self.word_bias
+        return F.linear(query, self.words(words)).float() + self.word_bias[words]
 
-    def places(self, words: Tensor, chars: Tensor, blanks: Tensor) -> Tensor:
-        """What speaks for each position beside its words, (N, Q, T): distance; neighbours like the blank's."""
-        steps = torch.arange(words.shape[1], device=words.device)
-        distance = steps - blanks.unsqueeze(-1)  # (N, Q, T)
+    def candidates(self, words: Tensor, pieces: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors (N, K, word_width) and biases (N, K): the lexicon's where it has the word, else from its pieces."""
+        there = (pieces != PAD).unsqueeze(-1).float()
+        spelled = (self.encoder.pieces(pieces) * there).sum(-2) / there.sum(-2).clamp_min(1)
+        known, index = words >= 0, words.clamp_min(0)
+        vectors = torch.where(known.unsqueeze(-1), self.words(index), self.spell(spelled).float())
+        return vectors, torch.where(known, self.word_bias[index], self.spell_bias(spelled).squeeze(-1).float())
+
+    def positions(self, codes: Tensor, blanks: Tensor) -> Tensor:
+        """What speaks for a position beside its states, (N, Q, L): its distance; neighbours like the blank's."""
+        steps = torch.arange(codes.shape[1], device=codes.device)
+        distance = steps - blanks.unsqueeze(-1)
         bucket = sum((distance.abs() >= d).long() for d in DISTANCES)
-        score = self.distance(bucket * distance.sign() + len(DISTANCES)).squeeze(-1)
-        code = spelling(chars)
-        before = F.pad(code, (1, 0), value=-1)
-        after = F.pad(code, (0, 1), value=-1)
+        score = self.distance.weight[:, 0][bucket * distance.sign() + len(DISTANCES)]
+        before, after = F.pad(codes, (1, 0), value=-1), F.pad(codes, (0, 1), value=-1)
         same_before = before[:, :-1].unsqueeze(1) == before.gather(1, blanks).unsqueeze(-1)
         same_after = after[:, 1:].unsqueeze(1) == after.gather(1, blanks + 1).unsqueeze(-1)
         for weight, same in zip(self.neighbours, (same_before, same_after, same_before & same_after), strict=True):
@@ -158,52 +138,15 @@ class ClozeNet(nn.Module):
         return score
 
 
-def spelling(chars: Tensor) -> Tensor:
-    """(N, T, C) character ids below 2¹⁴ → (N, T) one number for each spelling."""
-    code = chars[..., 0]
-    for i in range(1, CHARS_PER_WORD):
-        code = code * 16384 + chars[..., i]
-    return code
+def sum_positions(points: Tensor, match: Tensor, candidates: int) -> Tensor:
+    """log Σ exp of each candidate's positions: points (N, Q, L), match (N, L) → (N, Q, K)."""
+    highest = points.detach().amax(-1, keepdim=True).clamp_min(NOWHERE / 2)
+    index = match.unsqueeze(1).expand_as(points)
+    mass = torch.zeros((*points.shape[:2], candidates + 1), dtype=points.dtype, device=points.device)
+    mass = mass.scatter_add(-1, index, (points - highest).exp())[..., 1:]
+    return torch.where(mass > 0, mass.clamp_min(1e-30).log() + highest, NOWHERE)
 
 
-def reversal(present: Tensor) -> Tensor:
-    """(N, T) positions that reverse each row's words and leave its padding: a right-to-left pass must not read it."""
-    steps = torch.arange(present.shape[1], device=present.device).unsqueeze(0)
-    lengths = present.sum(1, keepdim=True)
-    return torch.where(present, lengths - 1 - steps, steps)
-
-
-def read_both_ways(left: nn.Module, right: nn.Module, embedded: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-    """States of two recurrent layers over rows (N, T, D) that end in padding, the second read from the right.
-
-    left, right: as nn.GRU, rows first. Two of (N, T, hidden), 0 on padding.
-    """
-    back = reversal(present)
-    forwards, _ = left(embedded)
-    backwards, _ = right(gather_rows(embedded, back))
-    mask = present.unsqueeze(-1).to(forwards.dtype)
-    return forwards * mask, gather_rows(backwards, back) * mask
-
-
-class BothWays(nn.Module):
-    """Two recurrent layers side by side: (N, T, D) → (N, T, 2·hidden), 0 on padding."""
-
-    def __init__(self, left: nn.Module, right: nn.Module) -> None:
-        super().__init__()
-        self.left, self.right = left, right
-
-    def forward(self, embedded: Tensor, present: Tensor) -> Tensor:
-        return torch.cat(read_both_ways(self.left, self.right, embedded, present), -1)
-
-
-def sum_equal_words(probs: Tensor, match: Tensor, candidate_words: Tensor) -> Tensor:
-    """P(position) (N, Q, T) → logits of the candidates (N, Q, K), -1e9 on padding."""
-    index = match.unsqueeze(1).expand_as(probs)
-    shape = (probs.shape[0], probs.shape[1], candidate_words.shape[1] + 1)
-    summed = torch.zeros(shape, dtype=probs.dtype, device=probs.device).scatter_add(-1, index, probs)[..., 1:]
-    return summed.clamp_min(1e-12).log().masked_fill((candidate_words == PAD).unsqueeze(1), -1e9)
-
-
-def gather_rows(values: Tensor, rows: Tensor) -> Tensor:
-    """values (N, T, D), rows (N, M) → (N, M, D)."""
-    return values.gather(1, rows.unsqueeze(-1).expand(-1, -1, values.shape[-1]))
+def gather_items(values: Tensor, places: Tensor) -> Tensor:
+    """values (N, T, D), places (N, M) → (N, M, D)."""
+    return values.gather(1, places.unsqueeze(-1).expand(-1, -1, values.shape[-1]))

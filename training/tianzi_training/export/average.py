@@ -69,14 +69,14 @@ def average(task: Any, bundle: Path, share: float) -> Path:
     """
     require_same_symbols(task.vocabulary(), bundle)
     net, folder = task.build_net(), run_folder(task.config)
-    steps = load_checkpoint(folder / CHECKPOINT, net, None, torch.device("cpu"))
+    steps, seconds = load_checkpoint(folder / CHECKPOINT, net, None, torch.device("cpu"))
     net.load_state_dict(mean(net.state_dict(), read_weights(bundle / GRAPH), share))
     batches = task.batches()
     measure_norms(task, net, (batches[step] for step in range(max(0, len(batches) - BATCHES), len(batches))))
     config = replace(task.config, name=f"{task.config.name}-mean")
     target = run_folder(config)
     target.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(target / CHECKPOINT, net, torch.optim.AdamW(net.parameters()), steps, config)
+    save_checkpoint(target / CHECKPOINT, net, torch.optim.AdamW(net.parameters()), steps, config, seconds)
     return target
 
 

@@ -14,7 +14,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import onnx
@@ -22,22 +22,21 @@ import torch
 from torch import nn
 
 from tianzi_models import bundle as bundles
+from tianzi_models.base import Model
 from tianzi_models.registry import MODELS, open_session
 from tianzi_models.runtime import Session
 from tianzi_training.config import ConfigError, TrainConfig
 from tianzi_training.export.fp16 import to_half
 from tianzi_training.export.graph import Graph
-from tianzi_training.export.quantize import fuse_norms, quantize
+from tianzi_training.export.quantize import fuse_norms, quantize, quantize_products
 from tianzi_training.export.tidy import drop_zero_biases
-from tianzi_training.export.weights import store_smaller
+from tianzi_training.export.weights import share, store_smaller
 from tianzi_training.loop import CHECKPOINT, load_checkpoint, run_folder
 from tianzi_training.train import make_task
 
 OPSET = 20
 # Largest difference between torch and onnxruntime that fp32 rounding explains.
 PARITY = 2e-5
-# Share of validation samples that a graph of fewer bits may lose.
-LOSS = 0.001
 
 
 class ExportTask(Protocol):
@@ -61,6 +60,16 @@ class ExportTask(Protocol):
         """What the weights were trained on, for the manifest."""
 
 
+@runtime_checkable
+class SeveralGraphs(Protocol):
+    """A task whose model needs more than one graph."""
+
+    model_class: type[Model[Any, Any, Any, Any]]
+
+    def more_graphs(self, net: Any) -> dict[str, Graph]:
+        """File name → graph, beside the main one."""
+
+
 def export(task: ExportTask, model_name: str, version: int, root: Path, fp16: bool = False) -> Path:
     """Writes the bundle of the experiment's checkpoint; its folder. fp16: with a graph for graphics cards, too.
 
@@ -73,7 +82,7 @@ def export(task: ExportTask, model_name: str, version: int, root: Path, fp16: bo
     if not checkpoint.exists():
         raise ConfigError(f"{checkpoint}: missing, train first")
     net = task.build_net()
-    step = load_checkpoint(checkpoint, net, None, torch.device("cpu"))
+    step, _ = load_checkpoint(checkpoint, net, None, torch.device("cpu"))
     net.eval()
     graph, facts = task.graph(net)
     if fp16 and graph.accuracy is None:
@@ -88,10 +97,16 @@ def export(task: ExportTask, model_name: str, version: int, root: Path, fp16: bo
         files: dict[str, Path | bytes] = {bundles.GRAPH: file, **task.vocabulary(), bundles.GOLDEN: b"[]\n"}
         if graph.accuracy is not None:
             files |= smaller_graphs(graph, file, fp16)
+        for name, more in task.more_graphs(net).items() if isinstance(task, SeveralGraphs) else ():
+            beside = Path(folder) / name
+            to_onnx(more, beside)
+            check_parity(more, beside)
+            files[name] = beside
+        cls = task.model_class if isinstance(task, SeveralGraphs) else MODELS[model_name]
         manifest = {
             "name": model_name,
             "version": version,
-            "contract": MODELS[model_name].contract,
+            "contract": cls.contract,
             "facts": facts,
             "trained": {"steps": step, "config": asdict(task.config), "data": task.training_data()},
             "made": {
@@ -105,7 +120,7 @@ def export(task: ExportTask, model_name: str, version: int, root: Path, fp16: bo
         card = target / "README.md"
         text = card.read_bytes() if card.exists() else b""
         bundles.write(target, files, manifest)
-        golden = answer_golden(target, model_name, task.golden_requests())
+        golden = answer_golden(target, cls, task.golden_requests())
         bundles.write(target, {**files, bundles.GOLDEN: golden}, manifest)
         if text:
             card.write_bytes(text)
@@ -158,9 +173,17 @@ def check_parity(graph: Graph, file: Path) -> None:
 
 def smaller_graphs(graph: Graph, exact: Path, fp16: bool) -> dict[str, Path | bytes]:
     """The int8 graph and, where asked for, the fp16 graph, written beside the exact one: those that answer as well."""
+    int8 = exact.with_name(bundles.INT8_GRAPH)
+    if not graph.calibration:
+        quantize_products(exact, int8)
+        if not is_as_good(graph, exact, int8):
+            return {}
+        weights = exact.with_name(bundles.WEIGHTS)
+        share([exact, int8], weights)
+        return {int8.name: int8, weights.name: weights}
     fused = exact.with_name("fused.onnx")
     to_onnx(replace(graph, module=fuse_norms(graph.module)), fused)
-    int8, half = exact.with_name(bundles.INT8_GRAPH), exact.with_name(bundles.FP16_GRAPH)
+    half = exact.with_name(bundles.FP16_GRAPH)
     quantize(fused, int8, graph.calibration)
     candidates = [int8]
     if fp16:
@@ -173,15 +196,14 @@ def is_as_good(graph: Graph, exact: Path, candidate: Path) -> bool:
     """Whether a graph answers as many validation samples rightly as the gate asks for."""
     assert graph.accuracy is not None
     before, after = graph.accuracy(Session(exact, "cpu")), graph.accuracy(Session(candidate, "cpu"))
-    kept = after >= before - LOSS
+    kept = after >= before - graph.tolerance
     verdict = "kept" if kept else "left out"
     print(f"{candidate.name}: {after:.4f} right, {exact.name} {before:.4f}: {verdict}", file=sys.stderr)
     return kept
 
 
-def answer_golden(target: Path, model_name: str, requests: Sequence[Mapping[str, Any]]) -> bytes:
+def answer_golden(target: Path, cls: type[Model[Any, Any, Any, Any]], requests: Sequence[Mapping[str, Any]]) -> bytes:
     """golden.json: the requests with the bundle's own answers."""
-    cls = MODELS[model_name]
     bundle = bundles.load(target, cls.contract)
     model = cls(bundle, open_session(bundle, "cpu", 1))
     cases = []

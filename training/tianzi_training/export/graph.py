@@ -17,7 +17,8 @@ class Graph:
     """What to export: a module and inputs of several shapes; the first are the example, all check parity.
 
     accuracy: share of validation samples that a session answers rightly. Where it is given, graphs of fewer bits are
-    made, int8 calibrated with inputs such as calibration's, and kept if they lose no more than export.LOSS.
+    made, int8 calibrated with inputs such as calibration's (of matrices alone without any), and kept if they lose no
+    more than tolerance.
     """
 
     module: nn.Module
@@ -27,6 +28,7 @@ class Graph:
     output_names: Sequence[str]
     calibration: Sequence[Mapping[str, npt.NDArray[Any]]] = ()
     accuracy: Callable[[Session], float] | None = None
+    tolerance: float = 0.001
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:

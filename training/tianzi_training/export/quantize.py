@@ -1,4 +1,4 @@
-"""fp32 graph → int8 graph for CPUs: static, per channel, in QDQ form, kept where it reads as well."""
+"""A graph → its int8 graph for CPUs, kept where it answers as well: static in QDQ form, or dynamic for matrices."""
 
 import copy
 import tempfile
@@ -8,12 +8,17 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxscript.optimizer
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from tianzi_training.export.weights import ROUNDED, SCALES
+
 Feeds = Mapping[str, np.ndarray[Any, Any]]
+
+MICROSOFT = "com.microsoft"
 
 QUANTISED = ("Conv", "Gemm", "MatMul", "Add")
 
@@ -69,6 +74,39 @@ def quantize(source: Path, target: Path, calibration: Sequence[Feeds]) -> None:
     keep_logits(model.graph)
     for node in model.graph.node:
         del node.metadata_props[:]
+    onnx.save(model, target)
+
+
+def quantize_products(source: Path, target: Path) -> None:
+    """Writes a graph whose products with stored matrices are of int8, the other factor rounded as it comes.
+
+    source: as export.weights.store_smaller writes it, with matrices as int8 and a scale a row: they stay as they are.
+    """
+    model = onnx.load(source)
+    graph = model.graph
+    makers = {output: node for node in graph.node for output in node.output}
+    stored = {tensor.name for tensor in graph.initializer}
+    nodes = []
+    for node in graph.node:
+        turned = makers.get(node.input[1]) if node.op_type == "MatMul" else None
+        name = turned.input[0] if turned is not None and turned.op_type == "Transpose" else ""
+        if name + ROUNDED not in stored:
+            nodes.append(node)
+            continue
+        matrix, scales = f"{name}.turned", f"{name}.row"
+        nodes += [
+            onnx.helper.make_node("Transpose", [name + ROUNDED], [matrix], perm=[1, 0]),
+            onnx.helper.make_node("Reshape", [name + SCALES, "to_row"], [scales]),
+            onnx.helper.make_node(
+                "DynamicQuantizeMatMul", [node.input[0], matrix, scales], node.output, node.name, domain=MICROSOFT
+            ),
+        ]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    graph.initializer.append(onnx.numpy_helper.from_array(np.array([-1]), "to_row"))
+    if all(entry.domain != MICROSOFT for entry in model.opset_import):
+        model.opset_import.append(onnx.helper.make_opsetid(MICROSOFT, 1))
+    onnxscript.optimizer.remove_unused_nodes(model)
     onnx.save(model, target)
 
 

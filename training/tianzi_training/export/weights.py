@@ -1,13 +1,14 @@
 """Weights into a bundle's graph and out of it, so that training can go on where the checkpoint is gone."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import torch
+from onnx.external_data_helper import set_external_data
 from torch import Tensor
 
 from tianzi_training.config import ConfigError
@@ -51,6 +52,25 @@ def store_smaller(source: Path, target: Path, rows: bool) -> None:
         del node.metadata_props[:]
     onnx.checker.check_model(model)
     onnx.save(model, target)
+
+
+def share(graphs: Sequence[Path], target: Path) -> None:
+    """Moves the large weights that all of some graphs hold alike into one file beside them, which they then name."""
+    models = [onnx.load(graph) for graph in graphs]
+    held = [{tensor.name: tensor for tensor in model.graph.initializer} for model in models]
+    with target.open("wb") as file:
+        for name, tensor in held[0].items():
+            data = tensor.raw_data
+            if len(data) < MIN_ELEMENTS or any(name not in one or one[name].raw_data != data for one in held):
+                continue
+            offset = -(-file.tell() // 4096) * 4096  # pages, so that it can be mapped
+            file.seek(offset)
+            file.write(data)
+            for one in held:
+                set_external_data(one[name], target.name, offset=offset, length=len(data))
+                one[name].ClearField("raw_data")
+    for model, graph in zip(models, graphs, strict=True):
+        onnx.save(model, graph)
 
 
 def half(values: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:

@@ -24,7 +24,7 @@ from tianzi_training.cloze.data.corpus import read_text, variants
 from tianzi_training.cloze.task import find_text, is_held_out
 from tianzi_training.config import ClozeConfig, ConfigError, load_config
 
-EXPERIMENT = Path(__file__).parents[1] / "configs/cloze.toml"
+EXPERIMENT = Path(__file__).parents[1] / "cloze/recipe.toml"
 TEXT, CACHE = Path("data/text"), Path(".cache/cloze")
 SHIFT = 21  # bits of a character's code
 MILLIONS = 10.0  # what all pairs weigh together
@@ -44,7 +44,7 @@ class Counts:
 
 
 def read_sources(text: Path, cache: Path, only: Sequence[str] = ()) -> tuple[dict[str, tuple[str, float]], list[str]]:
-    """What the blank filler was trained on (name → text, share at the end), and the documents held out of it.
+    """What the blank filler was trained on (name → text, share), and the documents held out of it.
 
     only: sources to read, all for none.
 
@@ -53,17 +53,18 @@ def read_sources(text: Path, cache: Path, only: Sequence[str] = ()) -> tuple[dic
     """
     config = load_config(ClozeConfig, EXPERIMENT)
     known, held_out = {}, []
-    for name in {**config.first_sources, **config.sources}:
+    for name in config.long | config.short:
         if only and name not in only:
             continue
-        source = read_text(find_text(text, name), cache)
+        file = find_text((str(text), *config.text_folders), name)
+        source = read_text(file, cache, config.most_characters.get(name, 0))
         kept, start = [], 0
         for end in source.document_ends.tolist():
             document = "".join(source.words[i] for i in source.ids[start:end])
             out = name in config.held_out and is_held_out(source, start, end)
             (held_out if out else kept).append(document)
             start = end
-        known[name] = ("\n".join(kept), config.sources.get(name, 0.0))
+        known[name] = ("\n".join(kept), config.long.get(name, 0.0) + config.short.get(name, 0.0))
     return known, held_out
 
 

@@ -1,7 +1,5 @@
 """The recogniser's training task: fonts → batches → loss → figures on fonts never trained on."""
 
-import base64
-import io
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor, nn
 
 from tianzi_models.ocr.allowed import PENALTY
@@ -26,10 +23,11 @@ from tianzi_training.ocr.data.batches import GROUP, OcrBatches, of_classes
 from tianzi_training.ocr.data.charset import build_charset, level1_hanzi
 from tianzi_training.ocr.data.conveyor import Conveyor
 from tianzi_training.ocr.data.glyphs import GLYPH_PX, Glyphs, load_glyphs, read_catalogue
-from tianzi_training.ocr.data.handwriting.kanjivg import find_archive, load_stroke_order
+from tianzi_training.ocr.data.handwriting.kanjivg import load_stroke_order
 from tianzi_training.ocr.data.negatives import draw_nothing, draw_several
 from tianzi_training.ocr.data.plates import binarise, load_plates
 from tianzi_training.ocr.evaluation.figures import draw_samples
+from tianzi_training.ocr.golden import golden_requests, training_data
 from tianzi_training.ocr.net import BLOCKS, OcrNet, OcrSeedNet, ServedOcr
 
 # As many candidates as anyone reads; every one more costs nothing but bytes.
@@ -39,7 +37,6 @@ MAX_SIDE_PX = 4096
 REJECTED_CLEAN = 0.002
 # Confidence under which the served model looks again: of clean characters one in a hundred has less.
 LOOKS_AGAIN_UNDER = 0.8
-GOLDEN_CHARACTERS = "填字永國7"
 CALIBRATION_BATCHES = 3
 
 
@@ -181,26 +178,11 @@ class OcrTask:
         return {"charset.txt": "".join(f"{forms}\n" for forms in self.charset).encode()}
 
     def golden_requests(self) -> list[dict[str, Any]]:
-        """A few characters, each in another held-out font that has it, and a blank sheet.
-
-        One candidate each, the blank sheet's named beforehand: the order of what is unlikely differs with the device.
-        """
-        blank = base64.b64encode(_png(np.full((40, 40), 255, np.uint8))).decode()
-        requests: list[dict[str, Any]] = [{"image": blank, "top_k": 1, "allowed": ["永"]}]
-        for i, char in enumerate(GOLDEN_CHARACTERS):
-            number = next(n for n, forms in enumerate(self.charset) if char in forms)
-            fonts = [g for g in self.held_out if number in g.ids]
-            if fonts:
-                glyphs = fonts[i % len(fonts)]
-                picture = _png(glyphs.images[np.flatnonzero(glyphs.ids == number)[0]])
-                requests.append({"image": base64.b64encode(picture).decode(), "top_k": 1})
-        return requests
+        """See tianzi_training.ocr.golden."""
+        return golden_requests(self.held_out, self.charset)
 
     def training_data(self) -> list[str]:
-        data = [f"glyphs of the font {font.name}" for font in self.fonts]
-        if archive := find_archive():
-            data.append(f"strokes of {archive.stem}")
-        return data
+        return training_data(self.fonts)
 
 
 def build_net(config: OcrConfig, num_classes: int) -> nn.Module:
@@ -236,9 +218,3 @@ def _draw(
         images.append(glyphs.images[chosen])
         ids.append(glyphs.ids[chosen])
     return np.concatenate(images), np.concatenate(ids)
-
-
-def _png(picture: npt.NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()

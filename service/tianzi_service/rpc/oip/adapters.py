@@ -6,18 +6,22 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from inference import grpc_service_pb2 as oip
 from tianzi_models.cloze.types import DEFAULT_TOP_K as CLOZE_TOP_K
 from tianzi_models.cloze.types import BlankAnswer, ClozeAnswer, ClozeRequest
 from tianzi_models.errors import InvalidInput
 from tianzi_models.ocr.types import DEFAULT_TOP_K as OCR_TOP_K
 from tianzi_models.ocr.types import OcrAnswer, OcrRequest
 from tianzi_service.rpc.oip.tensors import BYTES, Array, Spec, shown
+from tianzi_service.rpc.oip.v2 import grpc_service_pb2 as oip
+from tianzi_service.rpc.slips import require_allowed
 
 Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 
 MAX_TOP_K = 2**31 - 1
+FOREIGN = frozenset(("timeout", "priority", "sequence_id", "sequence_start", "sequence_end"))
+"""Parameters that Triton's and KServe's clients send for arguments of their own. They are let pass: every row is
+answered by itself, and how long a call may take is told by its deadline."""
 
 
 class Adapter(ABC, Generic[Request, Answer]):
@@ -52,6 +56,7 @@ class OcrAdapter(Adapter[OcrRequest, OcrAnswer]):
     def requests(self, tensors: Mapping[str, Array], parameters: "Parameters") -> list[OcrRequest]:
         top_k = parameters.top_k(OCR_TOP_K)
         allowed = tuple(filter(None, parameters.text("allowed").split(",")))
+        require_allowed(allowed)
         parameters.require_no_more()
         if len(tensors) != 1:
             raise InvalidInput("inputs", "exactly one of image and pixels is needed")
@@ -91,13 +96,14 @@ class ClozeAdapter(Adapter[ClozeRequest, ClozeAnswer]):
 
     def requests(self, tensors: Mapping[str, Array], parameters: "Parameters") -> list[ClozeRequest]:
         top_k, marker = parameters.top_k(CLOZE_TOP_K), parameters.text("marker")
+        source = parameters.text("source") or "any"
         parameters.require_no_more()
         texts = _texts("text", tensors["text"])
         queries = _texts("query", tensors["query"]) if "query" in tensors else [""] * len(texts)
         # An empty word fills the tensor up where a row has fewer.
         words = [tuple(filter(None, _texts("words", row))) for row in tensors.get("words", [()] * len(texts))]
         rows = zip(texts, queries, words, strict=True)
-        return [ClozeRequest(text, query, marker, chosen, top_k=top_k) for text, query, chosen in rows]
+        return [ClozeRequest(text, query, marker, chosen, top_k=top_k, source=source) for text, query, chosen in rows]
 
     def arrays(self, answers: Sequence[ClozeAnswer]) -> dict[str, Array]:
         blanks = [answer.blanks for answer in answers]
@@ -136,7 +142,7 @@ class Parameters:
     def require_no_more(self) -> None:
         """Raises InvalidInput where a parameter was given that nobody has asked for."""
         for name in self._given:
-            if name not in self._known:
+            if name not in self._known and name not in FOREIGN:
                 raise InvalidInput("parameters", f"{shown(name)} is not known, must be among {', '.join(self._known)}")
 
     def _value(self, name: str, default: Any) -> Any:

@@ -3,13 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
-from inference import grpc_service_pb2 as oip
-from inference import model_config_pb2 as config
 from tianzi_models.base import Model
 from tianzi_models.bundle import GRAPH
 from tianzi_models.gpu import CPU
 from tianzi_service.rpc.oip.adapters import Adapter
 from tianzi_service.rpc.oip.tensors import BYTES, Spec
+from tianzi_service.rpc.oip.v2 import grpc_service_pb2 as oip
+from tianzi_service.rpc.oip.v2 import model_config_pb2 as config
 
 PLATFORM, BACKEND = "onnxruntime_onnx", "onnxruntime"
 

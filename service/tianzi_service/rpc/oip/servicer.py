@@ -8,8 +8,6 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from inference import grpc_service_pb2 as oip
-from inference import grpc_service_pb2_grpc as oip_grpc
 from tianzi import __version__
 from tianzi_models.errors import InvalidInput, ModelNotFound
 from tianzi_service.rpc.deadline import deadline_s
@@ -18,6 +16,8 @@ from tianzi_service.rpc.oip import describe
 from tianzi_service.rpc.oip.adapters import Adapter, ClozeAdapter, OcrAdapter, Parameters
 from tianzi_service.rpc.oip.statistics import Statistics
 from tianzi_service.rpc.oip.tensors import Spec, read, shown, write
+from tianzi_service.rpc.oip.v2 import grpc_service_pb2 as oip
+from tianzi_service.rpc.oip.v2 import grpc_service_pb2_grpc as oip_grpc
 from tianzi_service.rpc.streams import answer_stream
 from tianzi_service.scheduling.admission import Kind
 from tianzi_service.scheduling.model_versions import AnyModel, AnyPipeline, Served
@@ -57,8 +57,10 @@ class InferenceServicer(oip_grpc.GRPCInferenceServiceServicer):
         return oip.ServerReadyResponse(ready=all([await self._is_ready(name) for name in self._served]))
 
     async def ModelReady(self, request: oip.ModelReadyRequest, context: Context) -> oip.ModelReadyResponse:
-        model = self._model(request.name, request.version)
-        return oip.ModelReadyResponse(ready=await self._is_ready(model.name))
+        """A version that is not there is not ready, whatever is written for one; an unknown model is an error."""
+        served = self._named(request.name, "")[0]
+        there = not request.version or request.version in map(str, served.versions)
+        return oip.ModelReadyResponse(ready=there and await self._is_ready(served.name))
 
     async def ServerMetadata(self, request: oip.ServerMetadataRequest, context: Context) -> oip.ServerMetadataResponse:
         return oip.ServerMetadataResponse(name="tianzi", version=__version__, extensions=EXTENSIONS)

@@ -4,7 +4,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass
 
-from inference import grpc_service_pb2 as oip
+from tianzi_service.rpc.oip.v2 import grpc_service_pb2 as oip
 from tianzi_service.telemetry.observer import Observer, Reason, Timing
 
 

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from inference import grpc_service_pb2 as oip
 from tianzi_models.errors import InvalidInput
+from tianzi_service.rpc.oip.v2 import grpc_service_pb2 as oip
 
 Array: TypeAlias = npt.NDArray[Any]
 """BYTES are an array of objects, each a bytes."""

@@ -8,7 +8,6 @@ from multiprocessing import Pool
 from pathlib import Path
 
 import numpy as np
-import opencc
 
 from tianzi_models.cloze.segment import FULL_WIDTH, PUNCTUATION, folding, segment
 
@@ -30,6 +29,8 @@ class Text:
 
 def variants() -> dict[str, str]:
     """Variant character → usual one: traditional to simplified by OpenCC, widths, quotation marks."""
+    import opencc  # needed for raw text alone
+
     converter = opencc.OpenCC("t2s")
     table = {**PUNCTUATION, **FULL_WIDTH}
     for code in [*range(0x3400, 0xA000), *range(0xF900, 0xFB00)]:
@@ -43,8 +44,10 @@ def read_text(path: Path, cache: Path, max_characters: int = 0) -> Text:
     """A text file (.txt or .txt.xz: a paragraph a line, a blank line between documents), segmented.
 
     max_characters: stop after so many, 0 for none. The result is cached under a name that changes
-    with the file and the options.
+    with the file and the options. An .npz that write_text wrote is read as it is.
     """
+    if path.suffix == ".npz":
+        return _load(path)
     stat = path.stat()
     key = hashlib.sha256(f"{CACHE_FORMAT} {path.name} {stat.st_size} {max_characters}".encode()).hexdigest()[:12]
     file = cache / f"{path.name.split('.')[0]}-{key}.npz"
@@ -54,9 +57,19 @@ def read_text(path: Path, cache: Path, max_characters: int = 0) -> Text:
         with temporary.open("wb") as out:
             np.savez(out, **_segment_file(path, max_characters))
         temporary.replace(file)
+    return _load(file)
+
+
+def _load(file: Path) -> Text:
     with np.load(file) as arrays:
         words = bytes(arrays["words"]).decode().split("\n")
         return Text(words, arrays["ids"], arrays["line_ends"], arrays["document_ends"])
+
+
+def write_text(text: Text, file: Path) -> None:
+    """Writes a segmented text as a compressed .npz."""
+    words = np.frombuffer("\n".join(text.words).encode(), np.uint8)
+    np.savez_compressed(file, words=words, ids=text.ids, line_ends=text.line_ends, document_ends=text.document_ends)
 
 
 def _segment_file(path: Path, max_characters: int) -> dict[str, np.ndarray]:

@@ -11,12 +11,12 @@ import numpy as np
 from rich.progress import track
 
 from tianzi_models.cloze.model import ClozeModel
-from tianzi_models.cloze.text import BLANK
 from tianzi_models.cloze.types import ClozeAnswer, ClozeRequest
-from tianzi_training.cloze.data.lexicon import Lexicon, dictionary_tags
-from tianzi_training.cloze.data.questions import Source, blank_out, draw_document, draw_length
+from tianzi_training.cloze.data.questions import Source, draw_document, mask_words
+from tianzi_training.cloze.data.vocabulary import BLANK_TYPE, Vocabulary, dictionary_words
 from tianzi_training.cloze.evaluation.cmrc import BATCH, CALIBRATION_BINS
 from tianzi_training.cloze.task import ClozeTask
+from tianzi_training.cloze.validation import STORY_PIECES
 from tianzi_training.config import ClozeConfig, ConfigError, parse_config
 from tianzi_training.metrics import accuracy, calibration_error
 
@@ -44,11 +44,10 @@ def evaluate(model: ClozeModel, questions: int = QUESTIONS) -> dict[str, dict[st
         ConfigError: the training's texts are not there, or nothing of them was held out.
     """
     config = parse_config(ClozeConfig, model.bundle.manifest["trained"]["config"])
-    # The questions are made of words, not of ids: the bundle whose vocabulary was kept need not be there any more.
-    task = ClozeTask(replace(config, vocabulary=""))
+    task = ClozeTask(replace(config, vocabulary=str(model.bundle.path)))
     if not task.held_out:
         raise ConfigError("held_out: nothing was")
-    maker = Maker(task.held_out, task.lexicon)
+    maker = Maker(list(task.held_out.values()), task.vocab)
     figures = {
         "one blank": _figures(model, maker.blanks(SURE * questions, 1), calibrated=True),
         f"{BLANKS} blanks": _figures(model, maker.blanks(questions // BLANKS, BLANKS)),
@@ -62,29 +61,31 @@ def evaluate(model: ClozeModel, questions: int = QUESTIONS) -> dict[str, dict[st
 class Maker:
     """Makes questions, always the same ones, from the held-out documents."""
 
-    def __init__(self, sources: Sequence[Source], lexicon: Lexicon) -> None:
-        self.sources, self.lexicon = sources, lexicon
-        seen = np.zeros(len(lexicon.types), bool)
+    def __init__(self, sources: Sequence[Source], vocabulary: Vocabulary) -> None:
+        self.sources, self.vocabulary = sources, vocabulary
+        seen = np.zeros(len(vocabulary.types), bool)
         for source in sources:
-            seen[source.ids] = True
-        tag = dictionary_tags()
-        self.nouns = np.flatnonzero(seen & lexicon.noun & (lexicon.chars_of[:, 1] != 0))
-        idiom = np.array([len(word) == 4 and tag.get(word, "") in ("i", "l") for word in lexicon.types])
-        self.idioms = np.flatnonzero(seen & idiom)
+            for start, end in source.documents:
+                seen[source.ids[start:end]] = True
+        words = dictionary_words()
+        two = np.array([len(word) > 1 for word in vocabulary.types])
+        self.nouns = np.flatnonzero(seen & vocabulary.noun & two)
+        idiom = [len(word) == 4 and words.get(word, (0, ""))[1] in ("i", "l") for word in vocabulary.types]
+        self.idioms = np.flatnonzero(seen & np.array(idiom))
 
     def blanks(self, count: int, blanks: int) -> Iterator[Made]:
         """Documents with exactly so many blanks, each of a noun that stands there besides."""
         rng = np.random.default_rng(SEED)
         while count:
-            question = blank_out(rng, self._draw(rng), self.lexicon, blanks)
-            if len(question.blanks) == blanks:
+            question = mask_words(rng, self._draw(rng), self.vocabulary, blanks, 0.0)
+            if len(question.blanks) == blanks and question.question.all():
                 count -= 1
-                yield Made(ClozeRequest(self._tokens(question.ids)), self._tokens(question.answers))
+                yield Made(ClozeRequest(self._tokens(question.ids), source="text"), self._tokens(question.answers))
 
     def choices(self, count: int, words: np.ndarray) -> Iterator[Made]:
         """Documents with one of some words blanked, to be chosen among as many others as make CHOICES.
 
-        words: ids; the answer need not stand elsewhere in the document. Fewer questions where the words are rare.
+        words: types; the answer need not stand elsewhere in the document. Fewer questions where the words are rare.
         """
         rng = np.random.default_rng(SEED)
         for _ in range(20 * count):
@@ -95,7 +96,7 @@ class Maker:
             place = rng.choice(places)
             truth = ids[place]
             others = rng.choice(words[words != truth], CHOICES - 1, replace=False)
-            ids[place] = BLANK
+            ids[place] = BLANK_TYPE
             given = self._tokens(rng.permutation([truth, *others]))
             yield Made(ClozeRequest(self._tokens(ids), candidates=given), self._tokens([truth]))
             count -= 1
@@ -103,11 +104,10 @@ class Maker:
                 return
 
     def _draw(self, rng: np.random.Generator) -> np.ndarray:
-        source = self.sources[rng.integers(len(self.sources))]
-        return draw_document(rng, source, self.lexicon.ends_sentence, draw_length(rng))[0]
+        return draw_document(rng, self.sources[rng.integers(len(self.sources))], self.vocabulary, STORY_PIECES)
 
     def _tokens(self, ids: Sequence[int] | np.ndarray) -> tuple[str, ...]:
-        return tuple(MARK if i == BLANK else self.lexicon.types[i] for i in ids)
+        return tuple(MARK if i == BLANK_TYPE else self.vocabulary.types[i] for i in ids)
 
 
 def _figures(model: ClozeModel, questions: Iterator[Made], calibrated: bool = False) -> dict[str, Any]:

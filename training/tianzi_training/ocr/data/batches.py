@@ -125,12 +125,15 @@ class OcrBatches(Dataset[tuple[Tensor, Tensor]]):
         config: OcrConfig,
         photographs: Photographs | None = None,
         drawings: tuple[Glyphs, Strokes] | None = None,
+        written: Sequence[str] = WRITTEN,
     ) -> None:
         """photographs: of number plates, drawn beside glyphs in groups of style "plate".
 
         drawings: characters with the strokes that a hand makes, written anew beside those of fonts.
+        written: the fonts whose strokes are followed, which takes minutes the first time.
         """
         self.num_classes, self.config = len(charset), config
+        self.glyphs, self.charset = glyphs, charset
         self.photographs = photographs if photographs and photographs.pictures else None
         weights = class_weights(charset)
         self.samplers = {
@@ -138,8 +141,8 @@ class OcrBatches(Dataset[tuple[Tensor, Tensor]]):
             "hand": GlyphSampler(glyphs, weights, {"hand": 5.0, "brush": 3.0, "kai": 2.0, "print": 0.4, "bitmap": 0.0}),
             "plate": GlyphSampler(glyphs, of_classes(charset, PLATE), {"brush": 0.0, "hand": 0.1}),
         }
-        written = [g for g in glyphs if g.font.name in WRITTEN]
-        sources = [*zip(written, load_strokes(written, charset), strict=True), *([drawings] if drawings else [])]
+        followed = [g for g in glyphs if g.font.name in written]
+        sources = [*zip(followed, load_strokes(followed, charset), strict=True), *([drawings] if drawings else [])]
         plain = [source for source in sources if source[0].font.name in PLAIN]
         self.pen = StrokeSampler(sources, weights, write_hastily) if sources else None
         self.made_up = StrokeSampler(plain, weights, set_type) if plain else None

@@ -1,0 +1,1 @@
+"""The Open Inference Protocol's messages and stubs, generated from the .proto files here."""
